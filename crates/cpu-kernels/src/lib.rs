@@ -1,0 +1,73 @@
+//! The operations of a small image classifier and their gradients, on slices of `f32`.
+//!
+//! Every operation takes a [`Context`], which owns the threads and the scratch buffers, a shape,
+//! which was checked when it was made, and slices, whose lengths are checked on each call. There
+//! is no tensor type, no global state and no input or output.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`context`] | [`Context`]: threads and scratch buffers |
+//! | [`shape`] | the shapes that operations take, and [`ShapeError`] |
+//! | [`conv`] | two-dimensional convolution and its three gradients |
+//! | [`linear`] | fully connected layers |
+//! | [`norm`] | batch normalisation |
+//! | [`pool`] | maximum pooling, global average pooling |
+//! | [`activation`] | the rectifier |
+//! | [`loss`] | softmax cross-entropy |
+//! | [`reference`] | the same operations as plain loops, the truth for tests |
+//!
+//! # Layout
+//!
+//! Images are `[batch, channels, height, width]`, row major and contiguous. Weights are as in
+//! PyTorch: `[out_channels, in_channels, kernel_height, kernel_width]` for a convolution,
+//! `[out_features, in_features]` for a linear layer.
+//!
+//! # Determinism
+//!
+//! Results are the same bit for bit with any number of threads. Work is cut into chunks of images
+//! (or of elements) by the shape alone; where chunks contribute to one sum, each has a private
+//! partial sum, and the partial sums are added in the order of the chunks.
+//!
+//! # Example
+//!
+//! ```
+//! use cpu_kernels::{Context, ConvShape, conv2d};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let context = Context::new(1)?;
+//! // One image of one channel, 3 by 3; one filter of 2 by 2; stride 1, no padding.
+//! let shape = ConvShape::new([1, 1, 3, 3], [1, 1, 2, 2], 1, 0)?;
+//! let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+//! let filter = [1.0, 0.0, 0.0, 1.0];
+//! let mut output = vec![0.0; shape.output_len()];
+//! conv2d(&context, &shape, &image, &filter, &mut output)?;
+//! assert_eq!(output, [6.0, 8.0, 12.0, 14.0]);
+//! # Ok(())
+//! # }
+//! ```
+
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod activation;
+pub mod context;
+pub mod conv;
+pub mod linear;
+pub mod loss;
+mod matmul;
+pub mod norm;
+mod partition;
+pub mod pool;
+pub mod reference;
+pub mod shape;
+
+pub use activation::{relu, relu_backward};
+pub use context::{Context, ContextError};
+pub use conv::{
+    conv2d, conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_bias,
+};
+pub use linear::{linear, linear_backward_bias, linear_backward_input, linear_backward_weight};
+pub use loss::{LossError, softmax_cross_entropy};
+pub use norm::{batch_norm_backward, batch_norm_infer, batch_norm_train};
+pub use pool::{global_avg_pool, global_avg_pool_backward, max_pool2d, max_pool2d_backward};
+pub use shape::{ChannelShape, ConvShape, LinearShape, LossShape, PoolShape, ShapeError};

@@ -1,0 +1,17 @@
+//! Every operation against its reference, on random shapes; gradients against finite differences;
+//! the same bits with any number of threads; every refusal.
+
+mod activation;
+mod compare;
+mod conv;
+mod gradients;
+mod linear;
+mod loss;
+mod norm;
+mod pool;
+mod random;
+mod refusals;
+mod threads;
+
+/// Random shapes on which each operation is compared with its reference.
+const CASES: u64 = 200;

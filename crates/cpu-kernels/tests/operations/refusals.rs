@@ -1,0 +1,297 @@
+//! Wrong shapes and wrong slices are refused with an error that names what is wrong.
+
+use cpu_kernels::*;
+
+fn zero(dimension: &'static str) -> ShapeError {
+    ShapeError::Zero { dimension }
+}
+
+fn length(operand: &'static str, expected: usize, actual: usize) -> ShapeError {
+    ShapeError::Length {
+        operand,
+        expected,
+        actual,
+    }
+}
+
+#[test]
+fn a_context_without_threads_is_refused() {
+    assert!(matches!(Context::new(0), Err(ContextError::NoThreads)));
+    assert_eq!(Context::new(3).unwrap().threads(), 3);
+}
+
+#[test]
+fn every_size_of_zero_is_refused_by_name() {
+    let names = ["batch", "in_channels", "height", "width"];
+    for (axis, name) in names.into_iter().enumerate() {
+        let mut input = [1; 4];
+        input[axis] = 0;
+        assert_eq!(ConvShape::new(input, [1; 4], 1, 0), Err(zero(name)));
+    }
+    let names = ["out_channels", "kernel_height", "kernel_width"];
+    for (axis, name) in [0, 2, 3].into_iter().zip(names) {
+        let mut weight = [1; 4];
+        weight[axis] = 0;
+        assert_eq!(ConvShape::new([1; 4], weight, 1, 0), Err(zero(name)));
+    }
+    assert_eq!(ConvShape::new([1; 4], [1; 4], 0, 0), Err(zero("stride")));
+    assert_eq!(LinearShape::new(0, 1, 1), Err(zero("batch")));
+    assert_eq!(LinearShape::new(1, 0, 1), Err(zero("in_features")));
+    assert_eq!(LinearShape::new(1, 1, 0), Err(zero("out_features")));
+    let names = ["batch", "channels", "height", "width"];
+    for (axis, name) in names.into_iter().enumerate() {
+        let mut input = [1; 4];
+        input[axis] = 0;
+        assert_eq!(PoolShape::new(input, 1, 1), Err(zero(name)));
+    }
+    assert_eq!(PoolShape::new([1; 4], 0, 1), Err(zero("kernel")));
+    assert_eq!(PoolShape::new([1; 4], 1, 0), Err(zero("stride")));
+    assert_eq!(ChannelShape::new(0, 1, 1), Err(zero("batch")));
+    assert_eq!(ChannelShape::new(1, 0, 1), Err(zero("channels")));
+    assert_eq!(ChannelShape::new(1, 1, 0), Err(zero("pixels")));
+    assert_eq!(LossShape::new(0, 1), Err(zero("batch")));
+    assert_eq!(LossShape::new(1, 0), Err(zero("classes")));
+}
+
+#[test]
+fn weights_for_other_channels_are_refused() {
+    assert_eq!(
+        ConvShape::new([1, 3, 8, 8], [6, 4, 5, 5], 1, 0),
+        Err(ShapeError::Channels {
+            input: 3,
+            weight: 4
+        })
+    );
+}
+
+#[test]
+fn a_kernel_larger_than_its_padded_input_is_refused() {
+    let too_large = |axis, kernel, padded| ShapeError::KernelTooLarge {
+        axis,
+        kernel,
+        padded,
+    };
+    assert_eq!(
+        ConvShape::new([1, 1, 2, 9], [1, 1, 5, 5], 1, 1),
+        Err(too_large("height", 5, 4))
+    );
+    assert_eq!(
+        ConvShape::new([1, 1, 9, 2], [1, 1, 5, 5], 1, 1),
+        Err(too_large("width", 5, 4))
+    );
+    assert_eq!(
+        PoolShape::new([1, 1, 3, 9], 4, 1),
+        Err(too_large("height", 4, 3))
+    );
+    assert_eq!(
+        PoolShape::new([1, 1, 40, 40], 17, 1),
+        Err(ShapeError::PoolKernelTooLarge {
+            kernel: 17,
+            greatest: 16
+        })
+    );
+}
+
+#[test]
+fn operands_that_do_not_fit_into_memory_are_refused() {
+    let overflow = |operand| ShapeError::Overflow { operand };
+    let huge = usize::MAX / 2;
+    let one = [1; 4];
+    assert_eq!(
+        ConvShape::new([huge, 1, 1, 3], one, 1, 0),
+        Err(overflow("x"))
+    );
+    assert_eq!(ConvShape::new(one, one, 1, huge), Err(overflow("x")));
+    assert_eq!(
+        ConvShape::new(one, [huge, 1, 1, 1], 1, 0),
+        Err(overflow("w"))
+    );
+    let padding = 1 << 20;
+    assert_eq!(
+        ConvShape::new([1 << 20, 1, 1, 1], one, 1, padding),
+        Err(overflow("y"))
+    );
+    assert_eq!(LinearShape::new(huge, 2, 1), Err(overflow("x")));
+    assert_eq!(LinearShape::new(1, 2, huge), Err(overflow("w")));
+    assert_eq!(LinearShape::new(1 << 40, 1, 1 << 40), Err(overflow("y")));
+    assert_eq!(PoolShape::new([huge, 2, 1, 1], 1, 1), Err(overflow("x")));
+    assert_eq!(ChannelShape::new(huge, 2, 1), Err(overflow("x")));
+    assert_eq!(LossShape::new(huge, 2), Err(overflow("logits")));
+}
+
+#[test]
+fn convolutions_name_a_slice_of_the_wrong_length() {
+    let context = &Context::new(1).unwrap();
+    // x has 2 * 3 * 4 * 4 = 96 elements, w has 5 * 3 * 3 * 3 = 135, y has 2 * 5 * 2 * 2 = 40.
+    let shape = &ConvShape::new([2, 3, 4, 4], [5, 3, 3, 3], 1, 0).unwrap();
+    let (x, w, b, y) = (&[0.0; 96], &[0.0; 135], &[0.0; 5], &mut [0.0; 40]);
+    let wrong = &mut [0.0; 7];
+    let refused = |operand, expected| Err(length(operand, expected, 7));
+    assert_eq!(conv2d(context, shape, wrong, w, y), refused("x", 96));
+    assert_eq!(conv2d(context, shape, x, wrong, y), refused("w", 135));
+    assert_eq!(conv2d(context, shape, x, w, wrong), refused("y", 40));
+    assert_eq!(
+        conv2d_bias(context, shape, x, w, wrong, y),
+        refused("bias", 5)
+    );
+    let (dy, dx, dw, db) = (&*y, &mut [0.0; 96], &mut [0.0; 135], &mut [0.0; 5]);
+    let by_input = conv2d_backward_input;
+    assert_eq!(by_input(context, shape, wrong, dy, dx), refused("w", 135));
+    assert_eq!(by_input(context, shape, w, wrong, dx), refused("dy", 40));
+    assert_eq!(by_input(context, shape, w, dy, wrong), refused("dx", 96));
+    let by_weight = conv2d_backward_weight;
+    assert_eq!(by_weight(context, shape, wrong, dy, dw), refused("x", 96));
+    assert_eq!(by_weight(context, shape, x, wrong, dw), refused("dy", 40));
+    assert_eq!(by_weight(context, shape, x, dy, wrong), refused("dw", 135));
+    let by_bias = conv2d_backward_bias;
+    assert_eq!(by_bias(context, shape, wrong, db), refused("dy", 40));
+    assert_eq!(by_bias(context, shape, dy, wrong), refused("db", 5));
+    assert_eq!(b.len(), shape.bias_len());
+}
+
+#[test]
+fn linear_layers_name_a_slice_of_the_wrong_length() {
+    let context = &Context::new(1).unwrap();
+    let shape = &LinearShape::new(2, 3, 4).unwrap();
+    let (x, w, b, y) = (&[0.0; 6], &[0.0; 12], &[0.0; 4], &mut [0.0; 8]);
+    let wrong = &mut [0.0; 7];
+    let refused = |operand, expected| Err(length(operand, expected, 7));
+    assert_eq!(linear(context, shape, wrong, w, b, y), refused("x", 6));
+    assert_eq!(linear(context, shape, x, wrong, b, y), refused("w", 12));
+    assert_eq!(linear(context, shape, x, w, wrong, y), refused("b", 4));
+    assert_eq!(linear(context, shape, x, w, b, wrong), refused("y", 8));
+    let (dy, dx, dw, db) = (&*y, &mut [0.0; 6], &mut [0.0; 12], &mut [0.0; 4]);
+    let by_input = linear_backward_input;
+    assert_eq!(by_input(context, shape, wrong, dy, dx), refused("w", 12));
+    assert_eq!(by_input(context, shape, w, wrong, dx), refused("dy", 8));
+    assert_eq!(by_input(context, shape, w, dy, wrong), refused("dx", 6));
+    let by_weight = linear_backward_weight;
+    assert_eq!(by_weight(context, shape, wrong, dy, dw), refused("x", 6));
+    assert_eq!(by_weight(context, shape, x, wrong, dw), refused("dy", 8));
+    assert_eq!(by_weight(context, shape, x, dy, wrong), refused("dw", 12));
+    let by_bias = linear_backward_bias;
+    assert_eq!(by_bias(context, shape, wrong, db), refused("dy", 8));
+    assert_eq!(by_bias(context, shape, dy, wrong), refused("db", 4));
+}
+
+/// Asserts that an operation with `operands` of the given names and lengths refuses each of them
+/// in turn when it is one element too long.
+fn assert_each_is_checked(
+    operands: &[(&'static str, usize)],
+    operation: impl Fn(&mut [Vec<f32>]) -> Result<(), ShapeError>,
+) {
+    let mut slices: Vec<Vec<f32>> = operands.iter().map(|&(_, len)| vec![1.0; len]).collect();
+    assert_eq!(operation(&mut slices), Ok(()));
+    for (index, &(name, len)) in operands.iter().enumerate() {
+        slices[index].push(1.0);
+        assert_eq!(operation(&mut slices), Err(length(name, len, len + 1)));
+        slices[index].pop();
+    }
+}
+
+#[test]
+fn batch_normalisation_names_a_slice_of_the_wrong_length() {
+    let context = &Context::new(1).unwrap();
+    let shape = &ChannelShape::new(2, 3, 5).unwrap();
+    let parameters = [("gamma", 3), ("beta", 3), ("mean", 3), ("variance", 3)];
+    let operands = [&[("x", 30), ("y", 30)][..], &parameters].concat();
+    assert_each_is_checked(&operands, |slices| {
+        let [x, y, gamma, beta, mean, variance] = slices else {
+            unreachable!()
+        };
+        batch_norm_infer(context, shape, x, gamma, beta, mean, variance, 1e-5, y)
+    });
+    assert_each_is_checked(&operands, |slices| {
+        let [x, y, gamma, beta, mean, variance] = slices else {
+            unreachable!()
+        };
+        batch_norm_train(context, shape, x, gamma, beta, 1e-5, y, mean, variance)
+    });
+    let operands = [
+        ("x", 30),
+        ("dy", 30),
+        ("dx", 30),
+        ("gamma", 3),
+        ("mean", 3),
+        ("variance", 3),
+        ("dgamma", 3),
+        ("dbeta", 3),
+    ];
+    assert_each_is_checked(&operands, |slices| {
+        let [x, dy, dx, gamma, mean, variance, dgamma, dbeta] = slices else {
+            unreachable!()
+        };
+        batch_norm_backward(
+            context, shape, x, gamma, mean, variance, 1e-5, dy, dx, dgamma, dbeta,
+        )
+    });
+}
+
+#[test]
+fn pooling_and_rectifier_name_a_slice_of_the_wrong_length() {
+    let context = &Context::new(1).unwrap();
+    let shape = &PoolShape::new([2, 3, 4, 4], 2, 2).unwrap();
+    assert_each_is_checked(&[("x", 96), ("y", 24)], |slices| {
+        let [x, y] = slices else { unreachable!() };
+        max_pool2d(context, shape, x, y, &mut [0; 24])
+    });
+    let (x, y, dx) = (&[0.0; 96], &mut [0.0; 24], &mut [0.0; 96]);
+    assert_eq!(
+        max_pool2d(context, shape, x, y, &mut [0; 3]),
+        Err(length("indices", 24, 3))
+    );
+    assert_each_is_checked(&[("dy", 24), ("dx", 96)], |slices| {
+        let [dy, dx] = slices else { unreachable!() };
+        max_pool2d_backward(context, shape, dy, &[0; 24], dx)
+    });
+    assert_eq!(
+        max_pool2d_backward(context, shape, y, &[0; 3], dx),
+        Err(length("indices", 24, 3))
+    );
+    let shape = &ChannelShape::new(2, 3, 5).unwrap();
+    assert_each_is_checked(&[("x", 30), ("y", 6)], |slices| {
+        let [x, y] = slices else { unreachable!() };
+        global_avg_pool(context, shape, x, y)
+    });
+    assert_each_is_checked(&[("dy", 6), ("dx", 30)], |slices| {
+        let [dy, dx] = slices else { unreachable!() };
+        global_avg_pool_backward(context, shape, dy, dx)
+    });
+    assert_eq!(
+        relu(context, &[0.0; 3], &mut [0.0; 2]),
+        Err(length("y", 3, 2))
+    );
+    assert_eq!(
+        relu_backward(context, &[0.0; 3], &[0.0; 2], &mut [0.0; 3]),
+        Err(length("dy", 3, 2))
+    );
+    assert_eq!(
+        relu_backward(context, &[0.0; 3], &[0.0; 3], &mut [0.0; 2]),
+        Err(length("dx", 3, 2))
+    );
+}
+
+#[test]
+fn cross_entropy_refuses_labels_that_are_no_classes() {
+    let shape = &LossShape::new(2, 3).unwrap();
+    let (logits, gradient) = (&[0.0; 6], &mut [0.0; 6]);
+    for label in [-1, 3] {
+        let refused = softmax_cross_entropy(shape, logits, &[0, label], 0.0, gradient);
+        let expected = LossError::Label {
+            row: 1,
+            label,
+            classes: 3,
+        };
+        assert_eq!(refused, Err(expected));
+    }
+    for smoothing in [-0.1, 1.5] {
+        let refused = softmax_cross_entropy(shape, logits, &[0, 0], smoothing, gradient);
+        assert_eq!(refused, Err(LossError::Smoothing { smoothing }));
+    }
+    let refused = softmax_cross_entropy(shape, &[0.0; 5], &[0, 0], 0.0, gradient);
+    assert_eq!(refused, Err(length("logits", 6, 5).into()));
+    let refused = softmax_cross_entropy(shape, logits, &[0], 0.0, gradient);
+    assert_eq!(refused, Err(length("labels", 2, 1).into()));
+    let refused = softmax_cross_entropy(shape, logits, &[0, 0], 0.0, &mut [0.0; 5]);
+    assert_eq!(refused, Err(length("d_logits", 6, 5).into()));
+}

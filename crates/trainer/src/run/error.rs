@@ -1,0 +1,112 @@
+//! What can go wrong with a run's folder and its files.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why a run's folder or one of its files could not be used. Each message is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The artifacts folder's path is taken by something that is no folder.
+    #[error("{}: this is a file, so no runs can be kept in it; choose another folder with --artifacts", .path.display())]
+    ArtifactsNotAFolder {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The artifacts folder does not take new files.
+    #[error("{}: cannot write to this folder: {source}; change its permissions, or choose another with --artifacts", .path.display())]
+    ArtifactsNotWritable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A run's name that cannot be the name of a folder.
+    #[error("\"{}\" cannot name a run's folder: use letters, digits, `-`, `_` or `.`, not `.` first", .name.escape_default())]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// Every suffix of a name is taken.
+    #[error("{}: this run and {tried} of the same second exist; move old runs away", .path.display())]
+    NoFreeName {
+        /// The path without a suffix.
+        path: PathBuf,
+        /// How many suffixes were tried.
+        tried: u32,
+    },
+    /// `latest` where there is no run yet.
+    #[error("{}: there is no latest run here; train one, or name a run's folder", .artifacts.display())]
+    NoLatest {
+        /// The artifacts folder.
+        artifacts: PathBuf,
+    },
+    /// `latest` names a run that is gone.
+    #[error("{}: the latest run, {target}, is gone; name another run", .artifacts.display())]
+    LatestIsGone {
+        /// The artifacts folder.
+        artifacts: PathBuf,
+        /// The folder that `latest` names.
+        target: String,
+    },
+    /// No run has this name.
+    #[error("there is no run `{name}`{}; looked for {} and {}", .nearest.as_ref().map_or_else(String::new, |run| format!("; did you mean `{run}`?")), .looked_at.0.display(), .looked_at.1.display())]
+    UnknownRun {
+        /// What was asked for.
+        name: String,
+        /// The nearest name among the runs.
+        nearest: Option<String>,
+        /// The two paths where the run could have been.
+        looked_at: Box<(PathBuf, PathBuf)>,
+    },
+    /// A path that exists and is no run's folder.
+    #[error("{}: this is no run; a run is a folder with a {} in it", .path.display(), super::folder::CONFIG)]
+    NotARun {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file could not be read or written.
+    #[error("{}: cannot {action} this: {source}", .path.display())]
+    Io {
+        /// What was tried, as a verb.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file does not hold what it should.
+    #[error("{}: cannot be understood: {problem}; it was damaged or comes from another version", .path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with the line where it is known.
+        problem: String,
+    },
+    /// A label that is not one of the ten classes.
+    #[error("image {index} has the label {label}; labels are from 0 to 9")]
+    Label {
+        /// The image's index in the test set.
+        index: usize,
+        /// Its label.
+        label: u8,
+    },
+}
+
+impl RunError {
+    /// For `map_err`: the failure of doing `action` to `path`.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    /// For `map_err`: a file that does not hold what it should.
+    pub(super) fn damaged<E: std::fmt::Display>(path: &Path) -> impl FnOnce(E) -> Self {
+        move |error| Self::Damaged {
+            path: path.to_owned(),
+            problem: error.to_string().lines().collect::<Vec<_>>().join("; "),
+        }
+    }
+}

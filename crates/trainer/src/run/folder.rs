@@ -1,0 +1,268 @@
+//! Creates a run's folder, and knows the path of every file in it.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use jiff::tz::TimeZone;
+
+use super::error::RunError;
+use super::find::{LATEST, latest_target};
+#[cfg(unix)]
+use super::write::temporary_beside;
+use super::write::write_atomic;
+
+/// The file that makes a folder a run.
+pub(super) const CONFIG: &str = "config.toml";
+
+/// How many runs of one name may begin in one second.
+const MOST_SUFFIXES: u32 = 10_000;
+
+/// One run's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// What `latest` named before this run took it, to be put back where the run fails to start.
+    previous_latest: Option<String>,
+}
+
+impl RunFolder {
+    /// Creates `artifacts/<recipe>-<YYYYMMDD-HHMMSS>` in local time, with `checkpoints/` in it, and lets
+    /// `artifacts/latest` name it. A name that is taken gets a suffix: `-2`, `-3` and so on.
+    ///
+    /// Call it last, after everything that can refuse the run, and write [`RunFolder::config`] next:
+    /// that file makes the folder a run.
+    ///
+    /// # Errors
+    /// A [`RunError`] where `artifacts` is a file or cannot be written to, or the name is no folder name.
+    /// Nothing is left behind then.
+    pub fn create(artifacts: &Path, recipe: &str, now: SystemTime) -> Result<Self, RunError> {
+        check_name(recipe)?;
+        create_artifacts(artifacts)?;
+        let name = format!("{recipe}-{}", local_time(now));
+        let path = create_unique(artifacts, &name)?;
+        let folder = Self {
+            previous_latest: latest_target(artifacts),
+            path,
+        };
+        let prepared = fs::create_dir(folder.checkpoints())
+            .map_err(RunError::io("create", &folder.checkpoints()))
+            .and_then(|()| point_latest(artifacts, &folder.name()));
+        if prepared.is_err() {
+            folder.remove_if_empty()?;
+        }
+        prepared.map(|()| folder)
+    }
+
+    /// The folder of a run that exists.
+    ///
+    /// # Errors
+    /// [`RunError::NotARun`] where `path` is no folder with a `config.toml`.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, RunError> {
+        let path = path.into();
+        if is_run(&path) {
+            Ok(Self {
+                path,
+                previous_latest: None,
+            })
+        } else {
+            Err(RunError::NotARun { path })
+        }
+    }
+
+    /// Undoes [`RunFolder::create`] after a failed start: removes the folder where no file is in it, and
+    /// lets `latest` name what it named before. Returns whether the folder is gone.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where the folder is empty and yet cannot be removed.
+    pub fn remove_if_empty(&self) -> Result<bool, RunError> {
+        for folder in [self.checkpoints(), self.path.clone()] {
+            match fs::remove_dir(&folder) {
+                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(RunError::io("remove", &folder)(error));
+                }
+                _ => {}
+            }
+        }
+        let Some(artifacts) = self.path.parent() else {
+            return Ok(true);
+        };
+        if latest_target(artifacts).as_deref() == Some(&self.name()) {
+            match &self.previous_latest {
+                Some(previous) => point_latest(artifacts, previous)?,
+                None => {
+                    let link = artifacts.join(LATEST);
+                    fs::remove_file(&link).map_err(RunError::io("remove", &link))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder's name, by which other commands find the run.
+    pub fn name(&self) -> String {
+        self.path
+            .file_name()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    /// `config.toml`: the resolved recipe.
+    pub fn config(&self) -> PathBuf {
+        self.path.join(CONFIG)
+    }
+
+    /// `environment.json`: what the run ran on.
+    pub fn environment(&self) -> PathBuf {
+        self.path.join("environment.json")
+    }
+
+    /// `metrics.csv`: a row an epoch.
+    pub fn metrics(&self) -> PathBuf {
+        self.path.join("metrics.csv")
+    }
+
+    /// `steps.csv`: a row a recorded step.
+    pub fn steps(&self) -> PathBuf {
+        self.path.join("steps.csv")
+    }
+
+    /// `checkpoints/`: what the run can be resumed from.
+    pub fn checkpoints(&self) -> PathBuf {
+        self.path.join("checkpoints")
+    }
+
+    /// `model.bpk`: the selected weights in Burn's format.
+    pub fn model_burnpack(&self) -> PathBuf {
+        self.path.join("model.bpk")
+    }
+
+    /// `model.safetensors`: the selected weights for other programs.
+    pub fn model_safetensors(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// `confusion.csv`: true classes by predicted classes on the test set.
+    pub fn confusion(&self) -> PathBuf {
+        self.path.join("confusion.csv")
+    }
+
+    /// `predictions.csv`: a row a test image.
+    pub fn predictions(&self) -> PathBuf {
+        self.path.join("predictions.csv")
+    }
+
+    /// `report.html`: the run on one page.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
+    }
+
+    /// `run.log`: what the program said.
+    pub fn log(&self) -> PathBuf {
+        self.path.join("run.log")
+    }
+
+    /// `result.json`: what the run gave.
+    pub fn result(&self) -> PathBuf {
+        self.path.join("result.json")
+    }
+}
+
+/// Whether `path` is a run's folder.
+pub(super) fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file()
+}
+
+fn check_name(name: &str) -> Result<(), RunError> {
+    let plain = !name.is_empty()
+        && !name.starts_with('.')
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
+    if plain {
+        Ok(())
+    } else {
+        Err(RunError::BadName {
+            name: name.to_owned(),
+        })
+    }
+}
+
+fn create_artifacts(artifacts: &Path) -> Result<(), RunError> {
+    fs::create_dir_all(artifacts).map_err(|source| artifacts_error(artifacts, source))
+}
+
+/// The error for an artifacts folder in which nothing can be created.
+pub(super) fn artifacts_error(artifacts: &Path, source: std::io::Error) -> RunError {
+    let path = artifacts.to_owned();
+    match source.kind() {
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory => {
+            RunError::ArtifactsNotAFolder { path }
+        }
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+            RunError::ArtifactsNotWritable { path, source }
+        }
+        _ => RunError::io("create", artifacts)(source),
+    }
+}
+
+/// Creates the first folder of `name`, `name-2`, `name-3`… that does not exist. Creating is the test
+/// for existence, so that two runs that start at once never share a folder.
+fn create_unique(artifacts: &Path, name: &str) -> Result<PathBuf, RunError> {
+    for attempt in 1..=MOST_SUFFIXES {
+        let path = match attempt {
+            1 => artifacts.join(name),
+            _ => artifacts.join(format!("{name}-{attempt}")),
+        };
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(artifacts_error(artifacts, error)),
+        }
+    }
+    Err(RunError::NoFreeName {
+        path: artifacts.join(name),
+        tried: MOST_SUFFIXES,
+    })
+}
+
+/// `YYYYMMDD-HHMMSS` in local time. A clock outside of the years that the calendar has gives 1970.
+fn local_time(now: SystemTime) -> String {
+    jiff::Timestamp::try_from(now)
+        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+        .to_zoned(TimeZone::system())
+        .strftime("%Y%m%d-%H%M%S")
+        .to_string()
+}
+
+/// Lets `latest` name the run in one step: a link where the file system has them, else a text file.
+fn point_latest(artifacts: &Path, run: &str) -> Result<(), RunError> {
+    let latest = artifacts.join(LATEST);
+    if link_latest(&latest, run).is_ok() {
+        return Ok(());
+    }
+    write_atomic(&latest, format!("{run}\n").as_bytes())
+}
+
+#[cfg(unix)]
+fn link_latest(latest: &Path, run: &str) -> std::io::Result<()> {
+    // The run's name is part of the temporary one: threads of one process may create runs at once.
+    let beside = temporary_beside(&latest.with_file_name(format!("{LATEST}-{run}")));
+    std::os::unix::fs::symlink(run, &beside)?;
+    let renamed = fs::rename(&beside, latest);
+    if renamed.is_err() {
+        fs::remove_file(&beside)?;
+    }
+    renamed
+}
+
+#[cfg(not(unix))]
+fn link_latest(_latest: &Path, _run: &str) -> std::io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}

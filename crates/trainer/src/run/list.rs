@@ -1,0 +1,167 @@
+//! All runs of an artifacts folder.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::error::RunError;
+use super::find::LATEST;
+use super::folder::{RunFolder, is_run};
+use super::metrics::{MetricsRow, read_rows};
+use super::result::{RunResult, RunState};
+
+/// What a list of runs shows of one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// The folder's name.
+    pub name: String,
+    /// The folder.
+    pub path: PathBuf,
+    /// How it ended; nothing while it runs and after it was killed.
+    pub state: Option<RunState>,
+    /// The recipe's name.
+    pub recipe: Option<String>,
+    /// The network's name.
+    pub network: Option<String>,
+    /// The backend's name.
+    pub backend: Option<String>,
+    /// `cifar10` or `synthetic`.
+    pub dataset: Option<String>,
+    /// Epochs trained so far.
+    pub epochs: Option<f64>,
+    /// The last validation accuracy, from 0 to 1.
+    pub valid_accuracy: Option<f64>,
+    /// The test accuracy, from 0 to 1.
+    pub test_accuracy: Option<f64>,
+    /// Why part of the run could not be read.
+    pub problem: Option<String>,
+    /// When it started, in RFC 3339.
+    pub started: Option<String>,
+    /// Training time in seconds.
+    pub seconds: Option<f64>,
+}
+
+/// All runs in `artifacts`, the oldest first. What is no run is passed over, and a run with damaged files
+/// is listed with its problem. No artifacts folder means no runs.
+///
+/// # Errors
+/// [`RunError::Io`] where the artifacts folder cannot be read.
+pub fn list(artifacts: &Path) -> Result<Vec<RunSummary>, RunError> {
+    let mut runs = run_names(artifacts)?
+        .into_iter()
+        .filter_map(|name| RunFolder::open(artifacts.join(name)).ok())
+        .map(|folder| summary(&folder))
+        .collect::<Vec<_>>();
+    runs.sort_by_cached_key(|run| {
+        let started = run
+            .started
+            .as_ref()
+            .and_then(|text| text.parse::<jiff::Timestamp>().ok());
+        (started, run.name.clone())
+    });
+    Ok(runs)
+}
+
+/// The names of all runs in `artifacts`, in alphabetical order.
+pub(super) fn run_names(artifacts: &Path) -> Result<Vec<String>, RunError> {
+    let entries = match fs::read_dir(artifacts) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(RunError::io("read", artifacts))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(RunError::io("read", artifacts))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name != LATEST && is_run(&entry.path()) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// What `config.toml` says of a run that has no result yet.
+#[derive(Default, Deserialize)]
+struct Config {
+    name: Option<String>,
+    network: Option<String>,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Default, Deserialize)]
+struct Data {
+    dataset: Option<String>,
+}
+
+/// Gathers a run's summary from what its folder holds so far.
+fn summary(folder: &RunFolder) -> RunSummary {
+    let mut problems = Vec::new();
+    let config = fs::read_to_string(folder.config())
+        .map_err(RunError::io("read", &folder.config()))
+        .and_then(|text| {
+            toml::from_str::<Config>(&text).map_err(RunError::damaged(&folder.config()))
+        });
+    let config = note(config.map(Some), &mut problems).unwrap_or_default();
+    let environment = note(
+        if_there(&folder.environment(), Environment::read),
+        &mut problems,
+    );
+    let result = note(if_there(&folder.result(), RunResult::read), &mut problems);
+    let rows = note(
+        if_there(&folder.metrics(), read_rows::<MetricsRow>),
+        &mut problems,
+    );
+    let last = rows.as_ref().and_then(|rows| rows.last());
+    let valid_so_far = rows
+        .iter()
+        .flatten()
+        .rev()
+        .find_map(|row| row.valid_accuracy);
+    RunSummary {
+        name: folder.name(),
+        path: folder.path().to_owned(),
+        recipe: config.name,
+        network: config.network,
+        dataset: config.data.dataset,
+        backend: environment.as_ref().map(|found| found.backend.clone()),
+        started: environment.map(|found| found.started),
+        state: result.as_ref().map(|found| found.state),
+        epochs: result.as_ref().map_or_else(
+            || {
+                last.and_then(|row| u32::try_from(row.epoch).ok())
+                    .map(f64::from)
+            },
+            |found| Some(found.epochs),
+        ),
+        valid_accuracy: result
+            .as_ref()
+            .and_then(|found| found.valid_accuracy)
+            .or(valid_so_far),
+        test_accuracy: result.as_ref().and_then(|found| found.test_accuracy),
+        seconds: result
+            .as_ref()
+            .map(|found| found.seconds)
+            .or(last.map(|row| row.seconds)),
+        problem: (!problems.is_empty()).then(|| problems.join("; ")),
+    }
+}
+
+/// Reads a file that a run may not have yet.
+fn if_there<T>(
+    path: &Path,
+    read: impl Fn(&Path) -> Result<T, RunError>,
+) -> Result<Option<T>, RunError> {
+    path.exists().then(|| read(path)).transpose()
+}
+
+/// The value, or nothing and a note of the problem.
+fn note<T>(read: Result<Option<T>, RunError>, problems: &mut Vec<String>) -> Option<T> {
+    read.unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        None
+    })
+}

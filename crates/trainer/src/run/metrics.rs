@@ -1,0 +1,204 @@
+//! `metrics.csv` and `steps.csv`: tables that grow as a run goes, and are cut back when it is resumed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::error::RunError;
+use super::write::write_atomic;
+
+/// A row of a table that grows with a run's steps.
+pub trait LogRow: Serialize + DeserializeOwned {
+    /// The names of the columns, in the order of the fields.
+    const COLUMNS: &'static [&'static str];
+
+    /// How many steps were done when the row was written.
+    fn step(&self) -> u64;
+}
+
+/// A row of `metrics.csv`: one epoch. Times stand last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MetricsRow {
+    /// The epoch, from 1. The last one may be a part of an epoch.
+    pub epoch: u64,
+    /// Optimiser steps done at its end.
+    pub step: u64,
+    /// Mean loss over the epoch's training images.
+    pub train_loss: Option<f64>,
+    /// Accuracy over the epoch's training images, from 0 to 1.
+    pub train_accuracy: Option<f64>,
+    /// Mean loss over the hold-out; empty without one.
+    pub valid_loss: Option<f64>,
+    /// Accuracy over the hold-out, from 0 to 1; empty without one.
+    pub valid_accuracy: Option<f64>,
+    /// Learning rate of the epoch's last step.
+    pub learning_rate: f64,
+    /// Training time so far, in seconds.
+    pub seconds: f64,
+    /// Training images per second over the epoch.
+    pub images_per_second: f64,
+}
+
+impl LogRow for MetricsRow {
+    const COLUMNS: &'static [&'static str] = &[
+        "epoch",
+        "step",
+        "train_loss",
+        "train_accuracy",
+        "valid_loss",
+        "valid_accuracy",
+        "learning_rate",
+        "seconds",
+        "images_per_second",
+    ];
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+}
+
+/// A row of `steps.csv`: one optimiser step. The time stands last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRow {
+    /// Optimiser steps done, this one included.
+    pub step: u64,
+    /// The epoch it belongs to, from 1.
+    pub epoch: u64,
+    /// Mean loss over the step's batch.
+    pub loss: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Training time so far, in seconds.
+    pub seconds: f64,
+}
+
+impl LogRow for StepRow {
+    const COLUMNS: &'static [&'static str] = &["step", "epoch", "loss", "learning_rate", "seconds"];
+
+    fn step(&self) -> u64 {
+        self.step
+    }
+}
+
+/// A table on the disk that takes one row after another. Rows reach the disk at [`CsvLog::flush`].
+#[derive(Debug)]
+pub struct CsvLog<R> {
+    path: PathBuf,
+    writer: csv::Writer<BufWriter<File>>,
+    rows: std::marker::PhantomData<fn(R)>,
+}
+
+impl<R: LogRow> CsvLog<R> {
+    /// Begins a new table with its header.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where the file exists or cannot be written.
+    pub fn create(path: &Path) -> Result<Self, RunError> {
+        let file = File::create_new(path).map_err(RunError::io("create", path))?;
+        let mut log = Self::over(path, file);
+        log.writer
+            .write_record(R::COLUMNS)
+            .map_err(|error| log.failed(error))?;
+        log.flush()?;
+        Ok(log)
+    }
+
+    /// Goes on with the table of a run that is resumed after `last_step` steps: later rows are dropped.
+    /// A table that is missing is begun.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where the file cannot be used, [`RunError::Damaged`] where it is no such table.
+    pub fn resume(path: &Path, last_step: u64) -> Result<Self, RunError> {
+        if !path.exists() {
+            return Self::create(path);
+        }
+        truncate_to::<R>(path, last_step)?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(path)
+            .map_err(RunError::io("open", path))?;
+        Ok(Self::over(path, file))
+    }
+
+    fn over(path: &Path, file: File) -> Self {
+        Self {
+            path: path.to_owned(),
+            writer: csv::WriterBuilder::new()
+                .has_headers(false)
+                .from_writer(BufWriter::new(file)),
+            rows: std::marker::PhantomData,
+        }
+    }
+
+    /// Adds a row. An absent number is an empty cell.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn append(&mut self, row: &R) -> Result<(), RunError> {
+        self.writer
+            .serialize(row)
+            .map_err(|error| self.failed(error))
+    }
+
+    /// Hands all rows to the system, so that others can read them: once an epoch is enough.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn flush(&mut self) -> Result<(), RunError> {
+        self.writer
+            .flush()
+            .map_err(RunError::io("write", &self.path))
+    }
+
+    fn failed(&self, error: csv::Error) -> RunError {
+        RunError::io("write", &self.path)(error.into())
+    }
+}
+
+/// Reads the rows of a table. A last line without its end, which a killed run leaves, is passed over.
+///
+/// # Errors
+/// [`RunError::Io`] where the file cannot be read, [`RunError::Damaged`] where it is no such table.
+pub fn read_rows<R: LogRow>(path: &Path) -> Result<Vec<R>, RunError> {
+    let mut text = fs::read(path).map_err(RunError::io("read", path))?;
+    let whole = text
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |end| end + 1);
+    text.truncate(whole);
+    let mut reader = csv::Reader::from_reader(text.as_slice());
+    let header = reader.headers().map_err(RunError::damaged(path))?;
+    if !header.is_empty() && !header.iter().eq(R::COLUMNS.iter().copied()) {
+        return Err(RunError::Damaged {
+            path: path.to_owned(),
+            problem: format!("line 1 must be {}", R::COLUMNS.join(",")),
+        });
+    }
+    reader
+        .deserialize()
+        .collect::<Result<_, _>>()
+        .map_err(RunError::damaged(path))
+}
+
+/// Rewrites the table without the rows after `last_step` steps, in one step.
+fn truncate_to<R: LogRow>(path: &Path, last_step: u64) -> Result<(), RunError> {
+    let failed = |error: csv::Error| RunError::io("write", path)(error.into());
+    let mut writer = csv::WriterBuilder::new()
+        .has_headers(false)
+        .from_writer(Vec::new());
+    writer.write_record(R::COLUMNS).map_err(failed)?;
+    for row in read_rows::<R>(path)? {
+        if row.step() <= last_step {
+            writer.serialize(row).map_err(failed)?;
+        }
+    }
+    let text = writer.into_inner().map_err(|error| RunError::Io {
+        action: "write",
+        path: path.to_owned(),
+        source: std::io::Error::new(ErrorKind::Other, error.to_string()),
+    })?;
+    write_atomic(path, &text)
+}

@@ -1,0 +1,36 @@
+//! A run's folder: where it is, what is in it, and how each of its files is written and read back.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `folder` | creates a run's folder and knows the path of every file in it |
+//! | `find` | which folder the user means by `latest`, a name or a path |
+//! | `list` | all runs of an artifacts folder |
+//! | `environment` | `environment.json`: what the run ran on |
+//! | `result` | `result.json`: what the run gave |
+//! | `metrics` | `metrics.csv` and `steps.csv`, which grow as the run goes |
+//! | `predictions` | `predictions.csv` and `confusion.csv` |
+//! | `write` | files that are either old or new, never half written |
+
+mod environment;
+mod error;
+mod find;
+mod folder;
+mod list;
+mod metrics;
+mod predictions;
+mod result;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use environment::{DataRecord, Environment, cpu_model};
+pub use error::RunError;
+pub use find::resolve;
+pub use folder::RunFolder;
+pub use list::{RunSummary, list};
+pub use metrics::{CsvLog, LogRow, MetricsRow, StepRow, read_rows};
+pub use predictions::{
+    CLASSES, ConfusionMatrix, Prediction, confusion, write_confusion, write_predictions,
+};
+pub use result::{RunResult, RunState};
+pub use write::write_atomic;
