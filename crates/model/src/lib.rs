@@ -1,1 +1,32 @@
+//! Image classifiers for CIFAR-10: one definition each, on any of Burn's backends.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`zoo`] | [`Network`]: every network by name, with its random initial weights |
+//! | [`simple_cnn`], [`resnet`] | the networks |
+//! | [`layers`] | convolution, normalisation and linear layers |
+//! | [`backend`] | [`CnnBackend`]: the operations that a backend may replace by kernels of its own |
+//! | [`random`] | initial weights, drawn on the host from a seed |
+//!
+//! Networks hold no backend parameter, since Burn's tensors carry their backend in their device.
+//! What is generic is [`CnnBackend`], and [`Network::init_on`] is the door that asks for it at
+//! compile time.
+//!
+//! The crate reads no file, no clock and no global random state.
 
+#![warn(missing_docs)]
+
+pub mod backend;
+pub mod layers;
+pub mod random;
+pub mod resnet;
+pub mod simple_cnn;
+pub mod zoo;
+
+pub use backend::CnnBackend;
+pub use zoo::{Network, NetworkError, NetworkKind};
+
+/// Height and width of an input image in pixels.
+pub const IMAGE_SIZE: usize = 32;
+/// Channels of an input image: red, green, blue.
+pub const IMAGE_CHANNELS: usize = 3;

@@ -81,8 +81,8 @@ pub fn conv2d_backward_input(
         let dy = &dy[image * shape.out_image_len()..][..shape.out_image_len()];
         dx.fill(0.0);
         for strip in Strip::all(shape) {
-            let mut unfolded = context.floats(shape.fan_in() * strip.pixels());
-            let gradient = MatrixMut::new(&mut unfolded, shape.fan_in(), strip.pixels());
+            let mut unfolded = context.floats(strip.unfolded_len());
+            let gradient = strip.of_unfolded_mut(&mut unfolded);
             multiply(gradient, Before::Replaced, weights, strip.of_output(dy));
             fold(&strip, &unfolded, dx);
         }
@@ -114,12 +114,12 @@ pub fn conv2d_backward_weight(
             let x = &x[image * shape.image_len()..][..shape.image_len()];
             let dy = &dy[image * shape.out_image_len()..][..shape.out_image_len()];
             for strip in Strip::all(shape) {
-                let mut unfolded = context.floats(shape.fan_in() * strip.pixels());
+                let mut unfolded = context.floats(strip.unfolded_len());
                 unfold(&strip, x, &mut unfolded);
                 multiply(
                     MatrixMut::new(partial, shape.fan_in(), shape.out_channels),
                     Before::Kept,
-                    Matrix::new(&unfolded, shape.fan_in(), strip.pixels()),
+                    strip.of_unfolded(&unfolded),
                     strip.of_output(dy).transposed(),
                 );
             }
@@ -188,10 +188,10 @@ fn forward(
             None => Before::Replaced,
         };
         for strip in Strip::all(shape) {
-            let mut unfolded = context.floats(shape.fan_in() * strip.pixels());
+            let mut unfolded = context.floats(strip.unfolded_len());
             unfold(&strip, x, &mut unfolded);
-            let columns = Matrix::new(&unfolded, shape.fan_in(), strip.pixels());
-            multiply(strip.of_output_mut(y), before, weights, columns);
+            let unfolded = strip.of_unfolded(&unfolded);
+            multiply(strip.of_output_mut(y), before, weights, unfolded);
         }
     });
 }

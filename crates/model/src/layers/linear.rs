@@ -1,0 +1,37 @@
+//! Fully connected layers.
+
+use burn::backend::Dispatch;
+use burn::module::{Module, Param};
+use burn::tensor::Tensor;
+
+use crate::backend::CnnBackend;
+use crate::random::WeightSource;
+
+/// `x weight^T + bias`, the weights `[out_features, in_features]` as PyTorch stores them.
+#[derive(Module, Debug)]
+pub struct Linear {
+    weight: Param<Tensor<2>>,
+    bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    /// Weights and biases uniform within `1 / sqrt(in_features)`, which is PyTorch's default.
+    #[must_use]
+    pub fn uniform(source: &mut WeightSource, in_features: usize, out_features: usize) -> Self {
+        let bound = 1.0 / (in_features as f64).sqrt();
+        Self {
+            weight: source.uniform([out_features, in_features], bound),
+            bias: source.uniform([out_features], bound),
+        }
+    }
+
+    /// `[batch, in_features]` to `[batch, out_features]`.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::linear(
+            x.into_dispatch(),
+            self.weight.val().into_dispatch(),
+            self.bias.val().into_dispatch(),
+        ))
+    }
+}

@@ -1,0 +1,102 @@
+//! Residual networks for small images (He et al., 2015, arXiv:1512.03385), with projections where
+//! a block changes the shape.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use crate::IMAGE_CHANNELS;
+use crate::layers::{BatchNorm, Conv2d, Linear, global_avg_pool};
+use crate::random::WeightSource;
+
+/// A stem, stages of basic blocks, global average pooling and a linear layer.
+#[derive(Module, Debug)]
+pub struct ResNet {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    stages: Vec<Vec<BasicBlock>>,
+    fc: Linear,
+}
+
+impl ResNet {
+    /// A network of `widths.len()` stages with `blocks` blocks each; each stage but the first
+    /// halves height and width.
+    pub(crate) fn new(
+        source: &mut WeightSource,
+        widths: &[usize],
+        blocks: usize,
+        classes: usize,
+    ) -> Self {
+        let stem = widths.first().copied().unwrap_or(IMAGE_CHANNELS);
+        let conv1 = Conv2d::kaiming(source, [stem, IMAGE_CHANNELS, 3], 1);
+        let bn1 = BatchNorm::new(source, stem);
+        let mut channels = stem;
+        let mut stages = Vec::with_capacity(widths.len());
+        for (stage, &width) in widths.iter().enumerate() {
+            let mut layers = Vec::with_capacity(blocks);
+            for block in 0..blocks {
+                let stride = if stage > 0 && block == 0 { 2 } else { 1 };
+                layers.push(BasicBlock::new(source, channels, width, stride));
+                channels = width;
+            }
+            stages.push(layers);
+        }
+        Self {
+            conv1,
+            bn1,
+            stages,
+            fc: Linear::uniform(source, channels, classes),
+        }
+    }
+
+    /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let x = relu(self.bn1.forward(self.conv1.forward(x)));
+        let x = self
+            .stages
+            .iter()
+            .flatten()
+            .fold(x, |x, block| block.forward(x));
+        self.fc.forward(global_avg_pool(x))
+    }
+}
+
+/// Two 3x3 convolutions around which the input is added.
+#[derive(Module, Debug)]
+pub struct BasicBlock {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    shortcut: Option<(Conv2d, BatchNorm)>,
+}
+
+impl BasicBlock {
+    fn new(source: &mut WeightSource, input: usize, output: usize, stride: usize) -> Self {
+        let projects = stride != 1 || input != output;
+        Self {
+            conv1: Conv2d::kaiming(source, [output, input, 3], stride),
+            bn1: BatchNorm::new(source, output),
+            conv2: Conv2d::kaiming(source, [output, output, 3], 1),
+            bn2: BatchNorm::new(source, output),
+            shortcut: projects.then(|| {
+                (
+                    Conv2d::kaiming(source, [output, input, 1], stride),
+                    BatchNorm::new(source, output),
+                )
+            }),
+        }
+    }
+
+    /// `[batch, input, height, width]` to `[batch, output, height / stride, width / stride]`.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
+        let y = self.bn2.forward(self.conv2.forward(y));
+        let x = match &self.shortcut {
+            Some((conv, bn)) => bn.forward(conv.forward(x)),
+            None => x,
+        };
+        relu(y + x)
+    }
+}

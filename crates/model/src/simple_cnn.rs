@@ -1,0 +1,40 @@
+//! The network of PyTorch's "Training a Classifier" tutorial.
+
+use burn::module::Module;
+use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
+
+use crate::IMAGE_CHANNELS;
+use crate::layers::{ConvBias2d, Linear, max_pool2d};
+use crate::random::WeightSource;
+
+/// Two 5x5 convolutions and three linear layers, 62,006 parameters for ten classes.
+#[derive(Module, Debug)]
+pub struct SimpleCnn {
+    conv1: ConvBias2d,
+    conv2: ConvBias2d,
+    fc1: Linear,
+    fc2: Linear,
+    fc3: Linear,
+}
+
+impl SimpleCnn {
+    pub(crate) fn new(source: &mut WeightSource, classes: usize) -> Self {
+        Self {
+            conv1: ConvBias2d::uniform(source, [6, IMAGE_CHANNELS, 5]),
+            conv2: ConvBias2d::uniform(source, [16, 6, 5]),
+            fc1: Linear::uniform(source, 16 * 5 * 5, 120),
+            fc2: Linear::uniform(source, 120, 84),
+            fc3: Linear::uniform(source, 84, classes),
+        }
+    }
+
+    /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let x = max_pool2d(relu(self.conv1.forward(x)), 2);
+        let x = max_pool2d(relu(self.conv2.forward(x)), 2);
+        let x = relu(self.fc1.forward(x.flatten(1, 3)));
+        self.fc3.forward(relu(self.fc2.forward(x)))
+    }
+}

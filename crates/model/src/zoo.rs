@@ -1,0 +1,150 @@
+//! Every network by name.
+
+use burn::backend::{Backend, DispatchDevice};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::backend::CnnBackend;
+use crate::random::WeightSource;
+use crate::resnet::ResNet;
+use crate::simple_cnn::SimpleCnn;
+use crate::{IMAGE_CHANNELS, IMAGE_SIZE};
+
+/// The networks that can be built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NetworkKind {
+    /// [`SimpleCnn`].
+    SimpleCnn,
+    /// [`ResNet`] of widths 16, 32, 64 with three blocks each.
+    ResNet20,
+    /// [`ResNet`] of widths 64, 128, 256, 512 with two blocks each.
+    ResNet18,
+}
+
+/// A network cannot be built, or cannot take an input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkError {
+    /// No network has this name.
+    #[error("there is no network `{name}`; there are {}", NetworkKind::NAMES.join(", "))]
+    Unknown {
+        /// The name asked for.
+        name: String,
+    },
+    /// A classifier needs two classes at least.
+    #[error("a network needs at least 2 classes, {classes} were asked for")]
+    Classes {
+        /// The number asked for.
+        classes: usize,
+    },
+    /// An input has another shape than the network takes.
+    #[error("a network takes images of [batch, 3, 32, 32], the input is {shape:?}")]
+    Shape {
+        /// The input's shape.
+        shape: [usize; 4],
+    },
+}
+
+impl NetworkKind {
+    /// Every network, in the order in which they are listed.
+    pub const ALL: [Self; 3] = [Self::SimpleCnn, Self::ResNet20, Self::ResNet18];
+    /// Their names.
+    pub const NAMES: [&'static str; 3] = ["simple_cnn", "resnet20", "resnet18"];
+
+    /// The name in recipes and records.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SimpleCnn => "simple_cnn",
+            Self::ResNet20 => "resnet20",
+            Self::ResNet18 => "resnet18",
+        }
+    }
+
+    /// The network called `name`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Unknown`] with the names there are.
+    pub fn from_name(name: &str) -> Result<Self, NetworkError> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| NetworkError::Unknown {
+                name: name.to_owned(),
+            })
+    }
+
+    /// Number of trainable parameters with ten classes.
+    #[must_use]
+    pub fn parameters(self) -> usize {
+        match self {
+            Self::SimpleCnn => 62_006,
+            Self::ResNet20 => 272_474,
+            Self::ResNet18 => 11_173_962,
+        }
+    }
+}
+
+/// A network of the zoo.
+#[derive(Module, Debug)]
+pub enum Network {
+    /// See [`SimpleCnn`].
+    SimpleCnn(SimpleCnn),
+    /// See [`ResNet`].
+    ResNet(ResNet),
+}
+
+impl Network {
+    /// The network `kind` for `classes` classes on `device`, with the initial weights of `seed`:
+    /// PyTorch's default for [`SimpleCnn`], Kaiming's for [`ResNet`].
+    ///
+    /// # Errors
+    /// [`NetworkError::Classes`] for fewer than two classes, before any tensor is made.
+    pub fn init(
+        kind: NetworkKind,
+        classes: usize,
+        seed: u64,
+        device: &Device,
+    ) -> Result<Self, NetworkError> {
+        if classes < 2 {
+            return Err(NetworkError::Classes { classes });
+        }
+        let source = &mut WeightSource::new(seed, device);
+        Ok(match kind {
+            NetworkKind::SimpleCnn => Self::SimpleCnn(SimpleCnn::new(source, classes)),
+            NetworkKind::ResNet20 => Self::ResNet(ResNet::new(source, &[16, 32, 64], 3, classes)),
+            NetworkKind::ResNet18 => {
+                Self::ResNet(ResNet::new(source, &[64, 128, 256, 512], 2, classes))
+            }
+        })
+    }
+
+    /// [`Network::init`] on a device of the backend `B`: a backend without [`CnnBackend`] does not
+    /// compile here, where it would stop at run time elsewhere.
+    ///
+    /// # Errors
+    /// As [`Network::init`].
+    pub fn init_on<B: CnnBackend + Backend<Device: Into<DispatchDevice>>>(
+        kind: NetworkKind,
+        classes: usize,
+        seed: u64,
+        device: &B::Device,
+    ) -> Result<Self, NetworkError> {
+        Self::init(kind, classes, seed, &Device::from(device.clone()))
+    }
+
+    /// Images of `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] for another shape, before any tensor is made.
+    pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>, NetworkError> {
+        let shape = images.dims();
+        let [batch, channels, height, width] = shape;
+        if batch == 0 || [channels, height, width] != [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE] {
+            return Err(NetworkError::Shape { shape });
+        }
+        Ok(match self {
+            Self::SimpleCnn(network) => network.forward(images),
+            Self::ResNet(network) => network.forward(images),
+        })
+    }
+}
