@@ -29,7 +29,11 @@ impl WeightSource {
     }
 
     /// Normal with mean 0, by the Box-Muller transform (1958).
-    pub fn normal<const D: usize>(&mut self, shape: [usize; D], deviation: f64) -> Param<Tensor<D>> {
+    pub fn normal<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        deviation: f64,
+    ) -> Param<Tensor<D>> {
         self.fill(shape, |source| {
             // The unit interval is open at 1 here, so that the logarithm is finite.
             let radius = (-2.0 * (1.0 - source.unit()).ln()).sqrt();

@@ -9,9 +9,6 @@ use crate::shape::ConvShape;
 /// the output in a second-level cache of 512 KiB.
 const GREATEST_STRIP_ELEMENTS: usize = 48 * 1024;
 
-/// Elements of a cache line of 64 bytes.
-const CACHE_LINE_ELEMENTS: usize = 16;
-
 /// Some rows of a convolution's output.
 pub(super) struct Strip<'a> {
     shape: &'a ConvShape,
@@ -37,29 +34,19 @@ impl<'a> Strip<'a> {
         self.rows.len() * self.shape.out_width
     }
 
-    /// Elements from one row of the unfolded image to the next: an odd number of cache lines.
-    ///
-    /// Products read the unfolded image in columns. With a power of two between the rows, a column
-    /// would fall on a few sets of the first-level cache and evict itself.
-    fn unfolded_stride(&self) -> usize {
-        (self.pixels().div_ceil(CACHE_LINE_ELEMENTS) | 1) * CACHE_LINE_ELEMENTS
-    }
-
     /// Elements of a buffer for the unfolded image.
     pub(super) fn unfolded_len(&self) -> usize {
-        self.shape.fan_in() * self.unfolded_stride()
+        self.shape.fan_in() * self.pixels()
     }
 
     /// The unfolded image in its buffer, `[in_channels * kernel_height * kernel_width, pixels]`.
     pub(super) fn of_unfolded<'b>(&self, unfolded: &'b [f32]) -> Matrix<'b> {
-        let (rows, stride) = (self.shape.fan_in(), self.unfolded_stride());
-        Matrix::with_stride(unfolded, rows, self.pixels(), stride)
+        Matrix::new(unfolded, self.shape.fan_in(), self.pixels())
     }
 
     /// As [`Strip::of_unfolded`], to be written.
     pub(super) fn of_unfolded_mut<'b>(&self, unfolded: &'b mut [f32]) -> MatrixMut<'b> {
-        let (rows, stride) = (self.shape.fan_in(), self.unfolded_stride());
-        MatrixMut::with_stride(unfolded, rows, self.pixels(), stride)
+        MatrixMut::new(unfolded, self.shape.fan_in(), self.pixels())
     }
 
     /// The strip of an output image, `[out_channels, pixels]`.
@@ -109,7 +96,7 @@ impl Reach {
 /// input image `[in_channels, height, width]`. Taps that fall on padding are zero.
 pub(super) fn unfold(strip: &Strip, image: &[f32], unfolded: &mut [f32]) {
     let shape = strip.shape;
-    let mut taps = unfolded.chunks_exact_mut(strip.unfolded_stride());
+    let mut taps = unfolded.chunks_exact_mut(strip.pixels());
     for plane in image.chunks_exact(shape.height * shape.width) {
         for tap_y in 0..shape.kernel_height {
             for tap_x in 0..shape.kernel_width {
@@ -164,7 +151,7 @@ fn unfold_row(across: &Reach, inputs: &[f32], stride: usize, outputs: &mut [f32]
 /// `[in_channels, height, width]`.
 pub(super) fn fold(strip: &Strip, unfolded: &[f32], image: &mut [f32]) {
     let shape = strip.shape;
-    let mut taps = unfolded.chunks_exact(strip.unfolded_stride());
+    let mut taps = unfolded.chunks_exact(strip.pixels());
     for plane in image.chunks_exact_mut(shape.height * shape.width) {
         for tap_y in 0..shape.kernel_height {
             for tap_x in 0..shape.kernel_width {

@@ -25,7 +25,7 @@ impl<B: CnnBackend> Backward<B, 2> for Conv2d {
         let (x, weight, stride, padding) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
         if let Some(node) = x_node {
-            let dx = B::conv2d_backward_input(
+            let dx = B::convolution_backward_input(
                 x.clone(),
                 weight.clone(),
                 dy.clone(),
@@ -35,7 +35,7 @@ impl<B: CnnBackend> Backward<B, 2> for Conv2d {
             grads.register::<B>(node.id, dx);
         }
         if let Some(node) = weight_node {
-            let dw = B::conv2d_backward_weight(x, weight, dy, stride, padding);
+            let dw = B::convolution_backward_weight(x, weight, dy, stride, padding);
             grads.register::<B>(node.id, dw);
         }
     }
@@ -82,13 +82,16 @@ impl<B: CnnBackend> Backward<B, 3> for Linear {
         let (x, weight) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
         if let Some(node) = x_node {
-            grads.register::<B>(node.id, B::linear_backward_input(weight, dy.clone()));
+            grads.register::<B>(
+                node.id,
+                B::fully_connected_backward_input(weight, dy.clone()),
+            );
         }
         if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::linear_backward_weight(x, dy.clone()));
+            grads.register::<B>(node.id, B::fully_connected_backward_weight(x, dy.clone()));
         }
         if let Some(node) = bias_node {
-            grads.register::<B>(node.id, B::linear_backward_bias(dy));
+            grads.register::<B>(node.id, B::fully_connected_backward_bias(dy));
         }
     }
 }
@@ -110,7 +113,7 @@ impl<B: CnnBackend> Backward<B, 1> for MaxPool2d {
         let (x, indices, kernel) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
         if let Some(node) = x_node {
-            grads.register::<B>(node.id, B::max_pool2d_backward(x, indices, dy, kernel));
+            grads.register::<B>(node.id, B::max_pool_backward(x, indices, dy, kernel));
         }
     }
 }
@@ -136,7 +139,7 @@ impl<B: CnnBackend> Backward<B, 3> for BatchNorm {
     ) {
         let (x, gamma, mean, variance, eps) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
-        let (dx, dgamma, dbeta) = B::batch_norm_backward(x, gamma, mean, variance, dy, eps);
+        let (dx, dgamma, dbeta) = B::normalize_batch_backward(x, gamma, mean, variance, dy, eps);
         for (node, gradient) in ops.parents.into_iter().zip([dx, dgamma, dbeta]) {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
@@ -146,7 +149,7 @@ impl<B: CnnBackend> Backward<B, 3> for BatchNorm {
 }
 
 impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, C> {
-    fn conv2d(
+    fn convolution(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         stride: usize,
@@ -159,10 +162,10 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         {
             OpsKind::Tracked(prepared) => {
                 let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                let y = B::conv2d(x.clone(), weight.clone(), stride, padding);
+                let y = B::convolution(x.clone(), weight.clone(), stride, padding);
                 prepared.finish((x, weight, stride, padding), y)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::conv2d(
+            OpsKind::UnTracked(prepared) => prepared.finish(B::convolution(
                 x.into_primitive(),
                 weight.into_primitive(),
                 stride,
@@ -186,7 +189,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         }
     }
 
-    fn linear(
+    fn fully_connected(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -198,10 +201,10 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         {
             OpsKind::Tracked(prepared) => {
                 let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                let y = B::linear(x.clone(), weight.clone(), bias.into_primitive());
+                let y = B::fully_connected(x.clone(), weight.clone(), bias.into_primitive());
                 prepared.finish((x, weight), y)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::linear(
+            OpsKind::UnTracked(prepared) => prepared.finish(B::fully_connected(
                 x.into_primitive(),
                 weight.into_primitive(),
                 bias.into_primitive(),
@@ -209,7 +212,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         }
     }
 
-    fn max_pool2d(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
+    fn max_pool(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
         match MaxPool2d
             .prepare::<C>([x.node()])
             .compute_bound()
@@ -217,17 +220,17 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         {
             OpsKind::Tracked(prepared) => {
                 let x = x.into_primitive();
-                let (y, indices) = B::max_pool2d(x.clone(), kernel);
+                let (y, indices) = B::max_pool(x.clone(), kernel);
                 (prepared.finish((x, indices.clone(), kernel), y), indices)
             }
             OpsKind::UnTracked(prepared) => {
-                let (y, indices) = B::max_pool2d(x.into_primitive(), kernel);
+                let (y, indices) = B::max_pool(x.into_primitive(), kernel);
                 (prepared.finish(y), indices)
             }
         }
     }
 
-    fn batch_norm(
+    fn normalize_batch(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
@@ -239,7 +242,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
             .stateful();
         let (x, gamma) = (x.into_primitive(), gamma.into_primitive());
         let (y, mean, variance) =
-            B::batch_norm(x.clone(), gamma.clone(), beta.into_primitive(), eps);
+            B::normalize_batch(x.clone(), gamma.clone(), beta.into_primitive(), eps);
         let y = match kind {
             OpsKind::Tracked(prepared) => {
                 prepared.finish((x, gamma, mean.clone(), variance.clone(), eps), y)

@@ -8,12 +8,16 @@
 //! Images are `[batch, channels, height, width]`. Weights are as in PyTorch: a convolution's are
 //! `[out_channels, in_channels, height, width]`, a linear layer's `[out_features, in_features]`.
 
+// Burn calls its NdArray backend deprecated. It is the one that this project is about on a CPU, and
+// 0.22.1 is the last release that has it; Flex, its successor, runs the same networks.
+#![allow(deprecated)]
+
 mod autodiff;
 mod ndarray;
 
-use burn::backend::ops::{ConvOptions, FloatTensorOps, ModuleOps};
+use burn::backend::ops::{ConvOptions, ModuleOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, Flex, NdArray, backend_extension};
+use burn::backend::{Backend, Flex, backend_extension};
 use burn::tensor::{IntDType, Shape};
 
 pub use ndarray::{ThreadsError, set_threads};
@@ -22,7 +26,7 @@ pub use ndarray::{ThreadsError, set_threads};
 #[backend_extension(NdArray, Flex, Cube: cfg(feature = "wgpu"), Autodiff)]
 pub trait CnnBackend: Backend {
     /// Convolution of `x` with square strides and zero padding, without a bias.
-    fn conv2d(
+    fn convolution(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         stride: usize,
@@ -31,8 +35,8 @@ pub trait CnnBackend: Backend {
         <Self as ModuleOps<Self>>::conv2d(x, weight, None, conv_options(stride, padding))
     }
 
-    /// The gradient of [`conv2d`](CnnBackend::conv2d) by its input.
-    fn conv2d_backward_input(
+    /// The gradient of [`convolution`](CnnBackend::convolution) by its input.
+    fn convolution_backward_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
@@ -42,8 +46,8 @@ pub trait CnnBackend: Backend {
         <Self as ModuleOps<Self>>::conv2d_x_backward(x, weight, dy, conv_options(stride, padding))
     }
 
-    /// The gradient of [`conv2d`](CnnBackend::conv2d) by its weights.
-    fn conv2d_backward_weight(
+    /// The gradient of [`convolution`](CnnBackend::convolution) by its weights.
+    fn convolution_backward_weight(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
@@ -73,7 +77,7 @@ pub trait CnnBackend: Backend {
     }
 
     /// `x weight^T + bias` for `x` of `[batch, in_features]`.
-    fn linear(
+    fn fully_connected(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -83,29 +87,32 @@ pub trait CnnBackend: Backend {
         Self::float_add(Self::float_matmul(x, Self::float_transpose(weight)), bias)
     }
 
-    /// The gradient of [`linear`](CnnBackend::linear) by its input.
-    fn linear_backward_input(
+    /// The gradient of [`fully_connected`](CnnBackend::fully_connected) by its input.
+    fn fully_connected_backward_input(
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         Self::float_matmul(dy, weight)
     }
 
-    /// The gradient of [`linear`](CnnBackend::linear) by its weights.
-    fn linear_backward_weight(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+    /// The gradient of [`fully_connected`](CnnBackend::fully_connected) by its weights.
+    fn fully_connected_backward_weight(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         Self::float_matmul(Self::float_transpose(dy), x)
     }
 
-    /// The gradient of [`linear`](CnnBackend::linear) by its bias.
-    fn linear_backward_bias(dy: FloatTensor<Self>) -> FloatTensor<Self> {
+    /// The gradient of [`fully_connected`](CnnBackend::fully_connected) by its bias.
+    fn fully_connected_backward_bias(dy: FloatTensor<Self>) -> FloatTensor<Self> {
         let features = dim(&dy, 1);
         Self::float_reshape(Self::float_sum_dim(dy, 0), Shape::new([features]))
     }
 
     /// The largest value of each window of `kernel` by `kernel` pixels, without overlap, and where
     /// it was. What an index means is the backend's own affair: it goes to
-    /// [`max_pool2d_backward`](CnnBackend::max_pool2d_backward) of the same backend only.
-    fn max_pool2d(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
+    /// [`max_pool_backward`](CnnBackend::max_pool_backward) of the same backend only.
+    fn max_pool(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
         let pooled = <Self as ModuleOps<Self>>::max_pool2d_with_indices(
             x,
             [kernel; 2],
@@ -118,8 +125,8 @@ pub trait CnnBackend: Backend {
         (pooled.output, pooled.indices)
     }
 
-    /// The gradient of [`max_pool2d`](CnnBackend::max_pool2d) by its input.
-    fn max_pool2d_backward(
+    /// The gradient of [`max_pool`](CnnBackend::max_pool) by its input.
+    fn max_pool_backward(
         x: FloatTensor<Self>,
         indices: IntTensor<Self>,
         dy: FloatTensor<Self>,
@@ -140,7 +147,7 @@ pub trait CnnBackend: Backend {
 
     /// Batch normalisation by the batch's own statistics: the output, and each channel's mean and
     /// biased variance over batch and pixels (Ioffe and Szegedy, 2015).
-    fn batch_norm(
+    fn normalize_batch(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
@@ -157,8 +164,8 @@ pub trait CnnBackend: Backend {
         (y, narrow(mean), narrow(variance))
     }
 
-    /// The gradients of [`batch_norm`](CnnBackend::batch_norm) by input, gamma and beta.
-    fn batch_norm_backward(
+    /// The gradients of [`normalize_batch`](CnnBackend::normalize_batch) by input, gamma and beta.
+    fn normalize_batch_backward(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         mean: FloatTensor<Self>,
@@ -171,8 +178,7 @@ pub trait CnnBackend: Backend {
         let narrow = |t| Self::float_reshape(t, Shape::new([channels]));
         let count = (dim(&x, 0) * dim(&x, 2) * dim(&x, 3)) as f32;
         let inverse = inverse_deviation::<Self>(wide(variance), eps);
-        let normalised =
-            Self::float_mul(Self::float_sub(x, wide(mean)), inverse.clone());
+        let normalised = Self::float_mul(Self::float_sub(x, wide(mean)), inverse.clone());
         let mean_dy = channel_mean::<Self>(dy.clone());
         let mean_dy_x = channel_mean::<Self>(Self::float_mul(dy.clone(), normalised.clone()));
         let inner = Self::float_sub(
@@ -188,7 +194,7 @@ pub trait CnnBackend: Backend {
 impl CnnBackend for Flex {}
 
 #[cfg(feature = "wgpu")]
-impl<R: burn_cubecl::CubeRuntime> CnnBackend for burn_cubecl::CubeBackend<R> {}
+impl CnnBackend for burn_wgpu::CubeBackend {}
 
 fn conv_options(stride: usize, padding: usize) -> ConvOptions<2> {
     ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)

@@ -103,7 +103,10 @@ fn tensor(shape: &[usize], values: Vec<f32>) -> FloatTensor<NdArray> {
 
 fn dims<const D: usize>(array: &ArcArray<f32, IxDyn>) -> [usize; D] {
     checked(<[usize; D]>::try_from(array.shape()).map_err(|_| {
-        format!("a tensor of {D} axes is needed, there are {:?}", array.shape())
+        format!(
+            "a tensor of {D} axes is needed, there are {:?}",
+            array.shape()
+        )
     }))
 }
 
@@ -127,7 +130,7 @@ fn channel_shape(x: &ArcArray<f32, IxDyn>) -> ChannelShape {
 }
 
 impl CnnBackend for NdArray {
-    fn conv2d(
+    fn convolution(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         stride: usize,
@@ -136,11 +139,17 @@ impl CnnBackend for NdArray {
         let (x, weight) = (values(x), values(weight));
         let shape = conv_shape(&x, &weight, stride, padding);
         let mut y = vec![0.0; shape.output_len()];
-        checked(cpu_kernels::conv2d(context(), &shape, slice(&x), slice(&weight), &mut y));
+        checked(cpu_kernels::conv2d(
+            context(),
+            &shape,
+            slice(&x),
+            slice(&weight),
+            &mut y,
+        ));
         tensor(&shape.output(), y)
     }
 
-    fn conv2d_backward_input(
+    fn convolution_backward_input(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
@@ -160,7 +169,7 @@ impl CnnBackend for NdArray {
         tensor(x.shape(), dx)
     }
 
-    fn conv2d_backward_weight(
+    fn convolution_backward_weight(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
@@ -180,7 +189,7 @@ impl CnnBackend for NdArray {
         tensor(weight.shape(), dw)
     }
 
-    fn linear(
+    fn fully_connected(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
@@ -200,7 +209,7 @@ impl CnnBackend for NdArray {
         tensor(&[batch, bias.len()], y)
     }
 
-    fn linear_backward_input(
+    fn fully_connected_backward_input(
         weight: FloatTensor<Self>,
         dy: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
@@ -219,7 +228,10 @@ impl CnnBackend for NdArray {
         tensor(&[batch, in_features], dx)
     }
 
-    fn linear_backward_weight(x: FloatTensor<Self>, dy: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fully_connected_backward_weight(
+        x: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
         let (x, dy) = (values(x), values(dy));
         let [batch, in_features] = dims(&x);
         let [_, out_features] = dims(&dy);
@@ -235,17 +247,26 @@ impl CnnBackend for NdArray {
         tensor(&[out_features, in_features], dw)
     }
 
-    fn max_pool2d(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
+    fn max_pool(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
         let x = values(x);
         let shape = checked(PoolShape::new(dims(&x), kernel, kernel));
         let mut y = vec![0.0; shape.output_len()];
         let mut indices = vec![0u8; shape.output_len()];
-        checked(cpu_kernels::max_pool2d(context(), &shape, slice(&x), &mut y, &mut indices));
+        checked(cpu_kernels::max_pool2d(
+            context(),
+            &shape,
+            slice(&x),
+            &mut y,
+            &mut indices,
+        ));
         let indices = checked(ArrayD::from_shape_vec(IxDyn(&shape.output()), indices));
-        (tensor(&shape.output(), y), NdArrayTensor::from(indices.into_shared()))
+        (
+            tensor(&shape.output(), y),
+            NdArrayTensor::from(indices.into_shared()),
+        )
     }
 
-    fn max_pool2d_backward(
+    fn max_pool_backward(
         x: FloatTensor<Self>,
         indices: IntTensor<Self>,
         dy: FloatTensor<Self>,
@@ -272,7 +293,7 @@ impl CnnBackend for NdArray {
         tensor(x.shape(), dx)
     }
 
-    fn batch_norm(
+    fn normalize_batch(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
@@ -301,7 +322,7 @@ impl CnnBackend for NdArray {
         )
     }
 
-    fn batch_norm_backward(
+    fn normalize_batch_backward(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         mean: FloatTensor<Self>,

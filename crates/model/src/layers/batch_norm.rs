@@ -47,7 +47,7 @@ impl BatchNorm {
 
     fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, _, height, width] = x.dims();
-        let (y, mean, variance) = <Dispatch as CnnBackend>::batch_norm(
+        let (y, mean, variance) = <Dispatch as CnnBackend>::normalize_batch(
             x.into_dispatch(),
             self.weight.val().into_dispatch(),
             self.bias.val().into_dispatch(),
@@ -66,8 +66,7 @@ impl BatchNorm {
 
     fn forward_infer(&self, x: Tensor<4>) -> Tensor<4> {
         let channels = self.weight.val().dims()[0];
-        let scale = self.weight.val()
-            / self.running_var.value().add_scalar(EPSILON).sqrt();
+        let scale = self.weight.val() / self.running_var.value().add_scalar(EPSILON).sqrt();
         let shift = self.bias.val() - self.running_mean.value() * scale.clone();
         let wide = |t: Tensor<1>| t.reshape([1, channels, 1, 1]);
         x * wide(scale) + wide(shift)

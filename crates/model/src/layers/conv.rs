@@ -39,7 +39,7 @@ impl Conv2d {
     /// `[batch, out_channels, height / stride, width / stride]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv2d(
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::convolution(
             x.into_dispatch(),
             self.weight.val().into_dispatch(),
             self.stride,
@@ -74,7 +74,7 @@ impl ConvBias2d {
     /// `[batch, out_channels, height - kernel + 1, width - kernel + 1]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = <Dispatch as CnnBackend>::conv2d(
+        let y = <Dispatch as CnnBackend>::convolution(
             x.into_dispatch(),
             self.weight.val().into_dispatch(),
             1,

@@ -28,7 +28,7 @@ impl Linear {
     /// `[batch, in_features]` to `[batch, out_features]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        Tensor::from_dispatch(<Dispatch as CnnBackend>::linear(
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::fully_connected(
             x.into_dispatch(),
             self.weight.val().into_dispatch(),
             self.bias.val().into_dispatch(),

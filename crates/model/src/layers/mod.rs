@@ -20,7 +20,7 @@ pub use linear::Linear;
 /// `[batch, channels, height, width]` to `[batch, channels, height / kernel, width / kernel]`.
 #[must_use]
 pub fn max_pool2d(x: Tensor<4>, kernel: usize) -> Tensor<4> {
-    let (y, _indices) = <Dispatch as CnnBackend>::max_pool2d(x.into_dispatch(), kernel);
+    let (y, _indices) = <Dispatch as CnnBackend>::max_pool(x.into_dispatch(), kernel);
     Tensor::from_dispatch(y)
 }
 
