@@ -9,12 +9,12 @@
 //! | [`context`] | [`Context`]: threads and scratch buffers |
 //! | [`shape`] | the shapes that operations take, and [`ShapeError`] |
 //! | [`conv`] | two-dimensional convolution and its three gradients |
-//! | [`linear`] | fully connected layers |
+//! | [`mod@linear`] | fully connected layers |
 //! | [`norm`] | batch normalisation |
 //! | [`pool`] | maximum pooling, global average pooling |
 //! | [`activation`] | the rectifier |
 //! | [`loss`] | softmax cross-entropy |
-//! | [`reference`] | the same operations as plain loops, the truth for tests |
+//! | [`mod@reference`] | the same operations as plain loops, the truth for tests |
 //!
 //! # Layout
 //!

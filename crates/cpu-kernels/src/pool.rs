@@ -7,6 +7,9 @@ use crate::shape::{ChannelShape, PoolShape, ShapeError, check_len};
 /// Planes that one task pools.
 const PLANES_PER_TASK: usize = 16;
 
+/// Outputs of a maximum pooling that are computed side by side.
+const LANES: usize = 8;
+
 /// Maximum pooling of `x` `[batch, channels, height, width]` into `y`
 /// `[batch, channels, out_height, out_width]`.
 ///
@@ -36,29 +39,52 @@ pub fn max_pool2d(
             .zip(y.chunks_exact_mut(out_plane_len))
             .zip(indices.chunks_exact_mut(out_plane_len));
         for ((x, y), indices) in planes {
-            max_pool_plane(shape, x, y, indices);
+            match (shape.kernel, shape.stride) {
+                (2, 2) => max_pool_plane(shape, (2, 2), x, y, indices),
+                sizes => max_pool_plane(shape, sizes, x, y, indices),
+            }
         }
     });
     Ok(())
 }
 
-fn max_pool_plane(shape: &PoolShape, x: &[f32], y: &mut [f32], indices: &mut [u8]) {
+/// Pools one plane. Kernel and stride are those of `shape`; they are inlined as constants for the
+/// usual sizes, so that the compiler unrolls the window.
+#[inline(always)]
+fn max_pool_plane(
+    shape: &PoolShape,
+    (kernel, stride): (usize, usize),
+    x: &[f32],
+    y: &mut [f32],
+    indices: &mut [u8],
+) {
     let rows = y
         .chunks_exact_mut(shape.out_width)
         .zip(indices.chunks_exact_mut(shape.out_width));
     for (out_row, (y, indices)) in rows.enumerate() {
-        y.fill(f32::NEG_INFINITY);
-        indices.fill(0);
-        for tap_y in 0..shape.kernel {
-            let x = &x[(out_row * shape.stride + tap_y) * shape.width..][..shape.width];
-            for tap_x in 0..shape.kernel {
-                let tap = (tap_y * shape.kernel + tap_x) as u8;
-                let values = x[tap_x..].iter().step_by(shape.stride);
-                for ((y, index), &value) in y.iter_mut().zip(indices.iter_mut()).zip(values) {
-                    let wins = value > *y || value.is_nan();
-                    *y = if wins { value } else { *y };
-                    *index = if wins { tap } else { *index };
+        let x = &x[out_row * stride * shape.width..][..kernel * shape.width];
+        let blocks = y.chunks_mut(LANES).zip(indices.chunks_mut(LANES));
+        for (block, (y, indices)) in blocks.enumerate() {
+            let mut greatest = [f32::NEG_INFINITY; LANES];
+            let mut places = [0_u32; LANES];
+            for tap in 0..kernel * kernel {
+                let start = tap / kernel * shape.width + tap % kernel + block * LANES * stride;
+                let mut values = [f32::NEG_INFINITY; LANES];
+                for (value, x) in values.iter_mut().zip(x[start..].iter().step_by(stride)) {
+                    *value = *x;
                 }
+                // Lanes are selected without branches: which value wins cannot be predicted.
+                for lane in 0..LANES {
+                    let wins = (values[lane] > greatest[lane]) | values[lane].is_nan();
+                    greatest[lane] = if wins { values[lane] } else { greatest[lane] };
+                    places[lane] = if wins { tap as u32 } else { places[lane] };
+                }
+            }
+            // The last block may have fewer outputs than lanes.
+            for (lane, (y, index)) in y.iter_mut().zip(indices).enumerate() {
+                *y = greatest[lane];
+                // `PoolShape` admits only kernels whose places fit into a byte.
+                *index = places[lane] as u8;
             }
         }
     }
@@ -69,7 +95,7 @@ fn max_pool_plane(shape: &PoolShape, x: &[f32], y: &mut [f32], indices: &mut [u8
 ///
 /// # Errors
 ///
-/// A slice does not have the length that `shape` asks for.
+/// A slice does not have the length that `shape` asks for, or an index does not lie in its window.
 pub fn max_pool2d_backward(
     context: &Context,
     shape: &PoolShape,
@@ -82,6 +108,14 @@ pub fn max_pool2d_backward(
     check_len("dx", dx, shape.input_len())?;
     let plane_len = shape.height * shape.width;
     let out_plane_len = shape.out_height * shape.out_width;
+    let places = shape.kernel * shape.kernel;
+    if let Some(&index) = indices.iter().find(|&&index| usize::from(index) >= places) {
+        return Err(ShapeError::PoolIndex { index, places });
+    }
+    // Where each place of a window lies in the plane, from the window's first element: a division
+    // for every value would take longer than the rest.
+    let offsets: [usize; 256] =
+        std::array::from_fn(|place| place / shape.kernel * shape.width + place % shape.kernel);
     context.for_each_chunk(dx, PLANES_PER_TASK * plane_len, |task, dx| {
         let first = task * PLANES_PER_TASK * out_plane_len;
         let planes = dx
@@ -95,11 +129,9 @@ pub fn max_pool2d_backward(
                 .zip(indices.chunks_exact(shape.out_width));
             for (out_row, (dy, indices)) in rows.enumerate() {
                 for (out_column, (dy, &index)) in dy.iter().zip(indices).enumerate() {
-                    let row = out_row * shape.stride + usize::from(index) / shape.kernel;
-                    let column = out_column * shape.stride + usize::from(index) % shape.kernel;
-                    if let Some(dx) = dx.get_mut(row * shape.width + column) {
-                        *dx += dy;
-                    }
+                    let place = offsets[usize::from(index)];
+                    let window = out_row * shape.stride * shape.width + out_column * shape.stride;
+                    dx[window + place] += dy;
                 }
             }
         }

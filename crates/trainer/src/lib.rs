@@ -1,1 +1,19 @@
+//! Trains image classifiers on CIFAR-10 with Burn: command line, recipes, run folders, training.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`cli`] | the command line, one file a command |
+//! | [`recipe`] | what a run trains, with which settings |
+//! | [`training`] | the Learner and the loop around it |
+//! | [`evaluation`] | a network's answers on a set of images |
+//! | [`run`] | a run's folder |
+//! | [`device`] | which device a run uses |
 
+#![warn(missing_docs)]
+
+pub mod cli;
+pub mod device;
+pub mod evaluation;
+pub mod recipe;
+pub mod run;
+pub mod training;

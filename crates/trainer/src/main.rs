@@ -1,1 +1,7 @@
-fn main(){}
+//! The program `trainer`; everything is in its library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    trainer::cli::main()
+}

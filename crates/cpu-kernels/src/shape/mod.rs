@@ -50,6 +50,14 @@ pub enum ShapeError {
         /// The greatest size that is supported.
         greatest: usize,
     },
+    /// The place of a maximum does not lie in its window.
+    #[error("an index of {index} was given for a window of {places} places; take max_pool2d's")]
+    PoolIndex {
+        /// The index.
+        index: u8,
+        /// The places of a window, `kernel * kernel`.
+        places: usize,
+    },
     /// The number of elements does not fit into memory.
     #[error("the number of elements of {operand} is too large for this machine")]
     Overflow {

@@ -59,13 +59,14 @@ fn gradients_of_convolution_agree_with_the_reference() {
 }
 
 #[test]
-fn images_larger_than_a_strip_agree_with_the_reference() {
+fn images_larger_than_a_strip_and_many_channels_agree_with_the_reference() {
     let context = Context::new(1).unwrap();
     let random = &mut Random::new(1);
     for (input, weight, stride) in [
         ([2, 16, 33, 31], [7, 16, 3, 3], 1),
         ([2, 24, 45, 40], [5, 24, 5, 5], 2),
         ([1, 1, 5, 12_001], [2, 1, 5, 5], 1),
+        ([3, 4, 6, 6], [37, 4, 3, 3], 1),
     ] {
         let shape = cpu_kernels::ConvShape::new(input, weight, stride, 2).unwrap();
         let x = random.values(shape.input_len());

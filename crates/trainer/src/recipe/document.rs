@@ -23,7 +23,7 @@ impl Value {
     /// What a message says was found.
     fn describe(&self) -> String {
         match self {
-            Self::String(text) => format!("the string \"{}\"", text.escape_default()),
+            Self::String(text) => format!("the string \"{}\"", text.escape_debug()),
             Self::Integer(number) => format!("the integer {number}"),
             Self::Float(number) => format!("the number {number}"),
             Self::Boolean(flag) => format!("{flag}"),
@@ -134,7 +134,7 @@ impl Entry {
             place: self.place.clone(),
             key: key.to_owned(),
             candidates: Box::new(Candidates::of(&value, choices)),
-            value: value.escape_default().to_string(),
+            value: value.escape_debug().to_string(),
         }
     }
 }

@@ -28,7 +28,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { file, line, column } => write!(f, "{file}:{line}:{column}"),
-            Self::CommandLine(option) => write!(f, "`{option}`"),
+            Self::CommandLine(option) => write!(f, "`{}`", one_line(option)),
             Self::Default(file) => write!(f, "{file}"),
         }
     }
@@ -94,13 +94,13 @@ pub enum RecipeError {
         message: String,
     },
     /// `--set` without a key and an equals sign.
-    #[error("`--set {text}`: expected KEY=VALUE, such as `--set optimizer.lr=0.1`")]
+    #[error("`--set {}`: expected KEY=VALUE, such as `--set optimizer.lr=0.1`", one_line(.text))]
     NotAnOverride {
         /// What was given.
         text: String,
     },
     /// A key that no recipe has.
-    #[error("{place}: unknown key `{key}`; {candidates}")]
+    #[error("{place}: unknown key `{}`; {candidates}", one_line(.key))]
     UnknownKey {
         /// Where the key is.
         place: Place,
@@ -141,6 +141,19 @@ pub enum RecipeError {
         /// What is wrong and what to do.
         problem: String,
     },
+}
+
+/// The text with line ends and other control characters escaped, so that a message stays one line.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for character in text.chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// The names that were possible where another one was found.

@@ -82,7 +82,7 @@ fn name(document: &Document) -> Result<String, RecipeError> {
         format!(
             "\"{}\" cannot name a run: use 1 to 100 letters, digits, `-`, `_` or `.`, not `.` first; \
              set `name` or rename the file",
-            text.escape_default()
+            text.escape_debug()
         ),
     ))
 }

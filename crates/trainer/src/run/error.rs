@@ -21,7 +21,7 @@ pub enum RunError {
         source: io::Error,
     },
     /// A run's name that cannot be the name of a folder.
-    #[error("\"{}\" cannot name a run's folder: use letters, digits, `-`, `_` or `.`, not `.` first", .name.escape_default())]
+    #[error("\"{}\" cannot name a run's folder: use letters, digits, `-`, `_` or `.`, not `.` first", .name.escape_debug())]
     BadName {
         /// The name.
         name: String,
@@ -49,7 +49,7 @@ pub enum RunError {
         target: String,
     },
     /// No run has this name.
-    #[error("there is no run `{name}`{}; looked for {} and {}", .nearest.as_ref().map_or_else(String::new, |run| format!("; did you mean `{run}`?")), .looked_at.0.display(), .looked_at.1.display())]
+    #[error("there is no run `{}`{}; looked for {} and {}", .name.escape_debug(), .nearest.as_ref().map_or_else(String::new, |run| format!("; did you mean `{run}`?")), .looked_at.0.display(), .looked_at.1.display())]
     UnknownRun {
         /// What was asked for.
         name: String,

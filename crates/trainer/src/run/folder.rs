@@ -90,12 +90,11 @@ impl RunFolder {
             return Ok(true);
         };
         if latest_target(artifacts).as_deref() == Some(&self.name()) {
-            match &self.previous_latest {
-                Some(previous) => point_latest(artifacts, previous)?,
-                None => {
-                    let link = artifacts.join(LATEST);
-                    fs::remove_file(&link).map_err(RunError::io("remove", &link))?;
-                }
+            if let Some(previous) = &self.previous_latest {
+                point_latest(artifacts, previous)?;
+            } else {
+                let link = artifacts.join(LATEST);
+                fs::remove_file(&link).map_err(RunError::io("remove", &link))?;
             }
         }
         Ok(true)

@@ -1,7 +1,7 @@
 //! `metrics.csv` and `steps.csv`: tables that grow as a run goes, and are cut back when it is resumed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind};
+use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -198,7 +198,7 @@ fn truncate_to<R: LogRow>(path: &Path, last_step: u64) -> Result<(), RunError> {
     let text = writer.into_inner().map_err(|error| RunError::Io {
         action: "write",
         path: path.to_owned(),
-        source: std::io::Error::new(ErrorKind::Other, error.to_string()),
+        source: std::io::Error::other(error.to_string()),
     })?;
     write_atomic(path, &text)
 }

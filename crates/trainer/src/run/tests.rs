@@ -1,1 +1,509 @@
+//! What a run's folder promises: nothing is overwritten, nothing is half written, all is read back.
 
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tempfile::TempDir;
+
+use super::environment::cpu_model_in;
+use super::folder::artifacts_error;
+use super::*;
+
+const CLASS_NAMES: [&str; CLASSES] = [
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+];
+
+fn noon() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+/// A run as `train` leaves it just after its start.
+fn started(artifacts: &Path, name: &str) -> RunFolder {
+    let folder = RunFolder::create(artifacts, name, noon()).unwrap();
+    fs::write(
+        folder.config(),
+        format!("name = \"{name}\"\nnetwork = \"simple_cnn\"\n"),
+    )
+    .unwrap();
+    folder
+}
+
+fn result() -> RunResult {
+    RunResult {
+        recipe: "smoke".to_owned(),
+        network: "simple_cnn".to_owned(),
+        backend: "ndarray".to_owned(),
+        seed: 3,
+        dataset: "synthetic".to_owned(),
+        epochs: 1.5,
+        steps: 84,
+        train_loss: Some(0.25),
+        valid_accuracy: Some(0.5),
+        best_epoch: Some(1),
+        best_valid_accuracy: Some(0.75),
+        test_accuracy: Some(0.5),
+        state: RunState::Finished,
+        error: None,
+        seconds: 2.0,
+        images_per_second: 1000.0,
+    }
+}
+
+fn environment(started: &str) -> Environment {
+    Environment {
+        version: "0.1.0".to_owned(),
+        git_commit: None,
+        rustc: "rustc 1.95.0".to_owned(),
+        burn: "0.22.1".to_owned(),
+        backend: "ndarray".to_owned(),
+        device: "cpu".to_owned(),
+        threads: 2,
+        cpu: cpu_model(),
+        os: "linux".to_owned(),
+        arch: "x86_64".to_owned(),
+        data: DataRecord {
+            dataset: "cifar10".to_owned(),
+            origin: "/data".to_owned(),
+            sha256: vec![("test_batch.bin".to_owned(), "8e2e".to_owned())],
+        },
+        recipe_hash: "00".to_owned(),
+        command: vec!["trainer".to_owned(), "train".to_owned()],
+        started: started.to_owned(),
+    }
+}
+
+fn metrics_row(epoch: u64) -> MetricsRow {
+    MetricsRow {
+        epoch,
+        step: epoch * 10,
+        train_loss: Some(1.0 / 3.0),
+        train_accuracy: Some(0.5),
+        valid_loss: None,
+        valid_accuracy: None,
+        learning_rate: 0.1,
+        seconds: 1.5,
+        images_per_second: 100.0,
+    }
+}
+
+/// The names of all files in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn runs_of_one_second_get_folders_of_their_own_and_latest_names_the_newest() {
+    let home = TempDir::new().unwrap();
+    let artifacts = home.path().join("new/artifacts");
+    let first = started(&artifacts, "smoke");
+    let second = started(&artifacts, "smoke");
+    assert_eq!(second.name(), format!("{}-2", first.name()));
+    let pattern: Vec<&str> = first.name().leak().split('-').collect();
+    assert_eq!(pattern[0], "smoke");
+    assert_eq!((pattern[1].len(), pattern[2].len()), (8, 6));
+    assert!(second.checkpoints().is_dir());
+    assert_eq!(resolve(&artifacts, "latest").unwrap(), second.path());
+    assert_eq!(names(&artifacts).len(), 3, "no temporary link is left");
+}
+
+#[test]
+fn runs_that_start_at_once_never_share_a_folder() {
+    let home = TempDir::new().unwrap();
+    let mut paths: Vec<PathBuf> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|_| scope.spawn(|| started(home.path(), "smoke").path().to_owned()))
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect()
+    });
+    paths.sort();
+    paths.dedup();
+    assert_eq!(paths.len(), 8);
+    assert!(paths.contains(&resolve(home.path(), "latest").unwrap()));
+}
+
+#[test]
+fn a_failed_start_leaves_nothing_and_gives_latest_back() {
+    let home = TempDir::new().unwrap();
+    let only = RunFolder::create(home.path(), "smoke", noon()).unwrap();
+    assert!(only.remove_if_empty().unwrap());
+    assert!(names(home.path()).is_empty());
+    let earlier = started(home.path(), "smoke");
+    let failed = RunFolder::create(home.path(), "smoke", noon()).unwrap();
+    assert!(failed.remove_if_empty().unwrap());
+    assert_eq!(resolve(home.path(), "latest").unwrap(), earlier.path());
+    assert!(
+        !earlier.remove_if_empty().unwrap(),
+        "a run with files stays"
+    );
+    assert!(earlier.config().is_file());
+}
+
+#[test]
+fn an_artifacts_folder_that_cannot_hold_runs_is_refused_by_its_reason() {
+    let home = TempDir::new().unwrap();
+    let file = home.path().join("file");
+    fs::write(&file, "").unwrap();
+    for artifacts in [file.clone(), file.join("below")] {
+        let error = RunFolder::create(&artifacts, "smoke", noon()).unwrap_err();
+        assert!(
+            matches!(error, RunError::ArtifactsNotAFolder { .. }),
+            "{error}"
+        );
+    }
+    let denied = artifacts_error(home.path(), io::ErrorKind::PermissionDenied.into());
+    assert!(denied.to_string().contains("--artifacts"), "{denied}");
+    for name in ["", "../up", ".hidden", "a b"] {
+        let error = RunFolder::create(home.path(), name, noon()).unwrap_err();
+        assert!(matches!(error, RunError::BadName { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_run_is_found_by_latest_name_and_path_and_nothing_else_passes_for_one() {
+    let home = TempDir::new().unwrap();
+    assert!(matches!(
+        resolve(home.path(), "latest"),
+        Err(RunError::NoLatest { .. })
+    ));
+    let run = started(home.path(), "smoke");
+    let by_path = run.path().to_str().unwrap();
+    for name in ["latest", &run.name(), by_path, &format!("{by_path}/")] {
+        let found = RunFolder::open(resolve(home.path(), name).unwrap()).unwrap();
+        assert_eq!(found.name(), run.name());
+    }
+    let close = run.name().replace("smoke", "smok");
+    let error = resolve(home.path(), &close).unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("did you mean `{}`?", run.name())),
+        "{error}"
+    );
+    for no_run in [run.checkpoints(), run.config(), home.path().to_owned()] {
+        let error = resolve(home.path(), no_run.to_str().unwrap()).unwrap_err();
+        assert!(matches!(error, RunError::NotARun { .. }), "{error}");
+    }
+    assert!(matches!(
+        resolve(home.path(), ""),
+        Err(RunError::UnknownRun { .. })
+    ));
+    fs::remove_dir_all(run.path()).unwrap();
+    assert!(matches!(
+        resolve(home.path(), "latest"),
+        Err(RunError::LatestIsGone { .. })
+    ));
+}
+
+#[test]
+fn latest_is_also_understood_as_a_text_file() {
+    let home = TempDir::new().unwrap();
+    let run = started(home.path(), "smoke");
+    fs::remove_file(home.path().join("latest")).unwrap();
+    fs::write(home.path().join("latest"), format!("{}\r\n", run.name())).unwrap();
+    assert_eq!(resolve(home.path(), "latest").unwrap(), run.path());
+}
+
+#[test]
+fn an_atomic_write_replaces_the_file_and_leaves_nothing_beside_it() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("file");
+    write_atomic(&path, b"old and longer").unwrap();
+    write_atomic(&path, b"new").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    let folder = home.path().join("folder");
+    fs::create_dir_all(folder.join("full")).unwrap();
+    let error = write_atomic(&folder, b"x").unwrap_err().to_string();
+    assert!(error.contains("folder"), "{error}");
+    assert_eq!(names(home.path()), ["file", "folder"]);
+}
+
+#[test]
+fn a_result_keeps_the_order_of_its_fields_and_reads_back() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("result.json");
+    result().write(&path).unwrap();
+    assert_eq!(RunResult::read(&path).unwrap(), result());
+    let text = fs::read_to_string(&path).unwrap();
+    let keys: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split('"').nth(1))
+        .collect();
+    assert_eq!(
+        keys,
+        [
+            "recipe",
+            "network",
+            "backend",
+            "seed",
+            "dataset",
+            "epochs",
+            "steps",
+            "train_loss",
+            "valid_accuracy",
+            "best_epoch",
+            "best_valid_accuracy",
+            "test_accuracy",
+            "state",
+            "seconds",
+            "images_per_second",
+        ]
+    );
+    assert!(text.contains("\"state\": \"finished\""));
+}
+
+#[test]
+fn a_result_of_a_diverged_run_is_valid_json() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("result.json");
+    let diverged = RunResult {
+        train_loss: Some(f64::NAN),
+        valid_accuracy: None,
+        state: RunState::Failed,
+        error: Some("the loss is not finite".to_owned()),
+        images_per_second: f64::INFINITY,
+        ..result()
+    };
+    diverged.write(&path).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    assert!(json["train_loss"].is_null() && json["valid_accuracy"].is_null());
+    let read = RunResult::read(&path).unwrap();
+    assert_eq!((read.train_loss, read.images_per_second), (None, 0.0));
+    assert_eq!(read.error, diverged.error);
+}
+
+#[test]
+fn a_result_of_another_version_is_read_and_a_damaged_one_is_named() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("result.json");
+    let text = r#"{"recipe":"r","network":"n","backend":"b","seed":0,"dataset":"cifar10","epochs":1,
+        "steps":2,"state":"interrupted","seconds":3,"of_the_future":[1]}"#;
+    fs::write(&path, text).unwrap();
+    assert_eq!(RunResult::read(&path).unwrap().state, RunState::Interrupted);
+    fs::write(&path, &text[..40]).unwrap();
+    let error = RunResult::read(&path).unwrap_err();
+    assert!(matches!(error, RunError::Damaged { .. }));
+    assert!(error.to_string().contains("result.json") && error.to_string().contains("line 1"));
+    assert!(matches!(
+        RunResult::read(&home.path().join("none")),
+        Err(RunError::Io { .. })
+    ));
+}
+
+#[test]
+fn an_environment_reads_back_and_dates_are_rfc_3339() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("environment.json");
+    let written = environment(&Environment::timestamp(noon()));
+    assert_eq!(written.started, "2023-11-14T22:13:20Z");
+    written.write(&path).unwrap();
+    assert_eq!(Environment::read(&path).unwrap(), written);
+}
+
+#[test]
+fn the_processor_is_named_as_linux_names_it() {
+    let text = "processor\t: 0\nmodel\t\t: 85\nmodel name\t: Some CPU @ 2 GHz: fast\n";
+    assert_eq!(
+        cpu_model_in(text).as_deref(),
+        Some("Some CPU @ 2 GHz: fast")
+    );
+    assert_eq!(cpu_model_in("Features\t: fp asimd\n"), None);
+    assert!(!cpu_model().is_empty());
+}
+
+#[test]
+fn metrics_have_their_header_from_the_start_and_read_back() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("metrics.csv");
+    let mut log = CsvLog::<MetricsRow>::create(&path).unwrap();
+    let header = "epoch,step,train_loss,train_accuracy,valid_loss,valid_accuracy,learning_rate,seconds,images_per_second\n";
+    assert_eq!(fs::read_to_string(&path).unwrap(), header);
+    let rows: Vec<_> = (1..=3).map(metrics_row).collect();
+    for row in &rows {
+        log.append(row).unwrap();
+        log.flush().unwrap();
+    }
+    assert_eq!(read_rows::<MetricsRow>(&path).unwrap(), rows);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(
+        text.lines()
+            .nth(1)
+            .unwrap()
+            .starts_with("1,10,0.3333333333333333,0.5,,,"),
+        "{text}"
+    );
+    assert!(
+        CsvLog::<MetricsRow>::create(&path).is_err(),
+        "a table is never overwritten"
+    );
+}
+
+#[test]
+fn a_resumed_table_equals_the_uninterrupted_one() {
+    let home = TempDir::new().unwrap();
+    let (whole, resumed) = (
+        home.path().join("whole.csv"),
+        home.path().join("resumed.csv"),
+    );
+    let row = |step| StepRow {
+        step,
+        epoch: 1,
+        loss: 1.0 / f64::from(u32::try_from(step).unwrap()),
+        learning_rate: 1e-3,
+        seconds: 0.1,
+    };
+    let write = |mut log: CsvLog<StepRow>, steps: std::ops::RangeInclusive<u64>| {
+        for step in steps {
+            log.append(&row(step)).unwrap();
+        }
+        log.flush().unwrap();
+    };
+    write(CsvLog::create(&whole).unwrap(), 1..=9);
+    write(CsvLog::resume(&resumed, 0).unwrap(), 1..=7);
+    let mut text = fs::read_to_string(&resumed).unwrap();
+    text.push_str("8,1,0.1");
+    fs::write(&resumed, text).unwrap();
+    write(CsvLog::resume(&resumed, 5).unwrap(), 6..=9);
+    assert_eq!(fs::read(&whole).unwrap(), fs::read(&resumed).unwrap());
+}
+
+#[test]
+fn a_loss_that_is_no_number_survives_its_table() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("metrics.csv");
+    let mut log = CsvLog::create(&path).unwrap();
+    log.append(&MetricsRow {
+        train_loss: Some(f64::NAN),
+        ..metrics_row(1)
+    })
+    .unwrap();
+    log.flush().unwrap();
+    let rows = read_rows::<MetricsRow>(&path).unwrap();
+    assert!(rows[0].train_loss.unwrap().is_nan());
+}
+
+#[test]
+fn a_table_of_another_kind_is_refused() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("steps.csv");
+    CsvLog::<StepRow>::create(&path).unwrap();
+    let error = read_rows::<MetricsRow>(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("steps.csv") && error.contains("line 1"),
+        "{error}"
+    );
+    fs::write(
+        &path,
+        "step,epoch,loss,learning_rate,seconds\n1,1,what,1,1\n",
+    )
+    .unwrap();
+    let error = read_rows::<StepRow>(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("line: 2") && !error.contains('\n'),
+        "{error}"
+    );
+}
+
+#[test]
+fn predictions_and_confusion_name_the_classes() {
+    let home = TempDir::new().unwrap();
+    let path = home.path().join("table.csv");
+    let prediction = |index, label, class: usize| {
+        let mut probabilities = [0.0625; CLASSES];
+        probabilities[class] = 0.4375;
+        Prediction {
+            index,
+            label,
+            probabilities,
+        }
+    };
+    let predictions = [
+        prediction(0, 3, 3),
+        prediction(1, 3, 5),
+        prediction(2, 9, 9),
+    ];
+    write_predictions(&path, &CLASS_NAMES, &predictions).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], format!("index,label,{}", CLASS_NAMES.join(",")));
+    assert_eq!(
+        lines[2],
+        "1,3,0.0625,0.0625,0.0625,0.0625,0.0625,0.4375,0.0625,0.0625,0.0625,0.0625"
+    );
+    assert_eq!(lines.len(), 4);
+
+    let counts = confusion(&predictions).unwrap();
+    assert_eq!((counts[3][3], counts[3][5], counts[9][9]), (1, 1, 1));
+    assert_eq!(counts.iter().flatten().sum::<u64>(), 3);
+    write_confusion(&path, &CLASS_NAMES, &counts).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().nth(4), Some("cat,0,0,0,1,0,1,0,0,0,0"));
+    assert!(matches!(
+        confusion(&[prediction(7, 10, 0)]),
+        Err(RunError::Label {
+            index: 7,
+            label: 10
+        })
+    ));
+}
+
+#[test]
+fn a_list_has_all_runs_by_their_start_and_passes_over_the_rest() {
+    let home = TempDir::new().unwrap();
+    assert_eq!(list(&home.path().join("none")).unwrap(), []);
+    let late = started(home.path(), "a");
+    environment("2026-01-02T00:00:00Z")
+        .write(&late.environment())
+        .unwrap();
+    result().write(&late.result()).unwrap();
+    let early = started(home.path(), "b");
+    environment("2026-01-01T00:00:00Z")
+        .write(&early.environment())
+        .unwrap();
+    let mut log = CsvLog::create(&early.metrics()).unwrap();
+    log.append(&MetricsRow {
+        valid_accuracy: Some(0.5),
+        ..metrics_row(2)
+    })
+    .unwrap();
+    log.flush().unwrap();
+    let damaged = started(home.path(), "c");
+    environment("2026-01-03T00:00:00Z")
+        .write(&damaged.environment())
+        .unwrap();
+    fs::write(damaged.result(), "{").unwrap();
+    fs::create_dir(home.path().join("no_run")).unwrap();
+    fs::write(home.path().join("README.md"), "").unwrap();
+
+    let runs = list(home.path()).unwrap();
+    assert_eq!(
+        runs.iter().map(|run| run.name.clone()).collect::<Vec<_>>(),
+        [early.name(), late.name(), damaged.name()]
+    );
+    assert_eq!(
+        (runs[0].state, runs[0].epochs, runs[0].valid_accuracy),
+        (None, Some(2.0), Some(0.5))
+    );
+    assert_eq!(
+        (runs[1].state, runs[1].epochs),
+        (Some(RunState::Finished), Some(1.5))
+    );
+    assert_eq!(runs[1].network.as_deref(), Some("simple_cnn"));
+    assert!(runs[2].problem.as_ref().unwrap().contains("result.json"));
+}

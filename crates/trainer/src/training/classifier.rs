@@ -1,0 +1,74 @@
+//! One step: a batch to a loss, and a loss to gradients.
+
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Int, Tensor};
+use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use model::Network;
+
+/// A batch on a device.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Normalised images, `[batch, 3, 32, 32]`.
+    pub images: Tensor<4>,
+    /// Classes, `[batch]`.
+    pub targets: Tensor<1, Int>,
+}
+
+/// A network with its loss.
+#[derive(Module, Debug)]
+pub struct Classifier {
+    /// The network.
+    pub network: Network,
+    label_smoothing: f64,
+}
+
+impl Classifier {
+    /// `label_smoothing` is the probability spread over all classes, in `[0, 1)`.
+    #[must_use]
+    pub fn new(network: Network, label_smoothing: f64) -> Self {
+        Self {
+            network,
+            label_smoothing,
+        }
+    }
+
+    /// Mean cross-entropy on logits, with label smoothing (Szegedy et al., 2016).
+    fn classify(&self, batch: Batch) -> ClassificationOutput {
+        // A batch comes from our own loader, which makes images of this one shape.
+        #[allow(clippy::expect_used)]
+        let logits = self
+            .network
+            .forward(batch.images)
+            .expect("the loader makes images of 3x32x32");
+        let log_probabilities = log_softmax(logits.clone(), 1);
+        let targets = batch.targets.clone().unsqueeze_dim(1);
+        let of_target = log_probabilities.clone().gather(1, targets).mean();
+        let loss = if self.label_smoothing > 0.0 {
+            of_target.mul_scalar(1.0 - self.label_smoothing)
+                + log_probabilities.mean().mul_scalar(self.label_smoothing)
+        } else {
+            of_target
+        };
+        ClassificationOutput::new(loss.neg(), logits, batch.targets)
+    }
+}
+
+impl TrainStep for Classifier {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
+        let output = self.classify(batch);
+        TrainOutput::new(self, output.loss.backward(), output)
+    }
+}
+
+impl InferenceStep for Classifier {
+    type Input = Batch;
+    type Output = ClassificationOutput;
+
+    fn step(&self, batch: Batch) -> ClassificationOutput {
+        self.classify(batch)
+    }
+}
