@@ -1,1 +1,48 @@
-fn main(){}
+//! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`.
+
+use std::process::{Command, ExitCode};
+
+const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]\n       cargo xtask test";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next();
+    let rest: Vec<String> = arguments.skip_while(|argument| argument == "--").collect();
+    let done = match command.as_deref() {
+        Some("train-cpu") => {
+            // The dev profile is optimised, so that this build also serves `cargo run`.
+            let mut line = vec!["run", "--package", "trainer", "--", "train"];
+            line.extend(["--backend", "ndarray"]);
+            line.extend(rest.iter().map(String::as_str));
+            cargo(&line)
+        }
+        Some("test") => [
+            &["fmt", "--all", "--check"][..],
+            &["clippy", "--workspace", "--all-targets"],
+            &["test", "--workspace"],
+        ]
+        .iter()
+        .all(|line| cargo(line)),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    if done {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// Runs cargo and says whether it succeeded.
+fn cargo(arguments: &[&str]) -> bool {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    match Command::new(program).args(arguments).status() {
+        Ok(status) => status.success(),
+        Err(error) => {
+            eprintln!("error: cargo could not be started: {error}");
+            false
+        }
+    }
+}

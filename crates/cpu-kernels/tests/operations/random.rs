@@ -58,7 +58,7 @@ impl Random {
             let input = [self.batch(), in_channels, height, width];
             let kernel = [self.choice(&[1, 3, 5]), self.choice(&[1, 3, 5])];
             let weight = [self.size(1, 20), in_channels, kernel[0], kernel[1]];
-            let (stride, padding) = (self.size(1, 2), self.size(0, 2));
+            let (stride, padding) = (self.choice(&[1, 1, 2, 2, 3]), self.size(0, 2));
             if let Ok(shape) = ConvShape::new(input, weight, stride, padding) {
                 return shape;
             }

@@ -8,7 +8,7 @@ use super::error::{Candidates, RecipeError};
 use super::file::RecipeText;
 
 /// More bytes than any recipe has. It keeps a wrong path, such as a data file, from being read whole.
-const LARGEST_RECIPE: u64 = 1 << 20;
+const LARGEST_RECIPE: u64 = 1 << 16;
 
 /// A recipe that is part of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

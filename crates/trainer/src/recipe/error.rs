@@ -39,7 +39,8 @@ impl fmt::Display for Place {
 pub enum RecipeError {
     /// No built-in recipe has this name.
     #[error(
-        "there is no recipe `{name}`; {candidates}; a file is named by its path, such as `./{name}.toml`"
+        "there is no recipe `{}`; {candidates}; a file is named by its path, such as `./my.toml`",
+        one_line(.name)
     )]
     UnknownRecipe {
         /// What was asked for.
@@ -100,7 +101,7 @@ pub enum RecipeError {
         text: String,
     },
     /// A key that no recipe has.
-    #[error("{place}: unknown key `{}`; {candidates}", one_line(.key))]
+    #[error("{place}: unknown key `{}`; {}", one_line(.key), .candidates.nearest_or_all())]
     UnknownKey {
         /// Where the key is.
         place: Place,
@@ -173,13 +174,22 @@ impl Candidates {
             all: all.iter().map(|name| (*name).to_owned()).collect(),
         }
     }
+
+    /// The nearest name, or the list where none is near: keys are too many to list each time.
+    fn nearest_or_all(&self) -> String {
+        match &self.nearest {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => format!("known here: {}", self.all.join(", ")),
+        }
+    }
 }
 
 impl fmt::Display for Candidates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(nearest) = &self.nearest {
-            write!(f, "did you mean `{nearest}`? ")?;
+        let all = self.all.join(", ");
+        match &self.nearest {
+            Some(nearest) => write!(f, "did you mean `{nearest}`? (known here: {all})"),
+            None => write!(f, "known here: {all}"),
         }
-        write!(f, "Known here: {}", self.all.join(", "))
     }
 }

@@ -184,7 +184,10 @@ fn images(recipe: &Recipe, options: &TrainOptions) -> Result<(Images, Images), T
     match recipe.data.source {
         DatasetSpec::Cifar10 => {
             let source = cifar10::SourceOptions {
-                data_dir: options.data_dir.clone().or_else(cifar10::source::data_dir_from_env),
+                data_dir: options
+                    .data_dir
+                    .clone()
+                    .or_else(cifar10::source::data_dir_from_env),
                 ..Default::default()
             };
             let data = cifar10::load(&source, &|event: cifar10::Event<'_>| {

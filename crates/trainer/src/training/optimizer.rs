@@ -1,7 +1,7 @@
 //! The optimiser that a recipe asks for.
 
-use burn::optim::momentum::MomentumConfig;
 use burn::optim::decay::WeightDecayConfig;
+use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
 
 use crate::recipe::OptimizerSpec;
