@@ -17,3 +17,6 @@ pub mod evaluation;
 pub mod recipe;
 pub mod run;
 pub mod training;
+
+// Burn's derive of `RecordState` names these at the root of the crate that uses it.
+pub(crate) use burn::optim::{RecordState, StateSink, StateSource, join_path};

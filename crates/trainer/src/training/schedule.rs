@@ -1,8 +1,8 @@
 //! The learning rate as a function of the step.
 
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
-use burn::optim::RecordState;
 
+use crate::RecordState;
 use crate::recipe::ScheduleSpec;
 
 /// A schedule over a run of known length.
