@@ -78,7 +78,7 @@ impl Iterator for Batches {
             return None;
         }
         if let Err(error) = self.epoch.batch(self.step, &mut self.host) {
-            return Some(Err(DatasetError::Other(error.to_string())));
+            return Some(Err(DatasetError::new(error)));
         }
         self.step += 1;
         let count = self.host.len();
