@@ -129,6 +129,7 @@ impl Placement {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::normalize::Normalization;

@@ -138,6 +138,7 @@ impl Dataset<CifarItem> for CifarDataset {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 

@@ -25,15 +25,23 @@ pub enum Error {
     /// The given data folder does not exist.
     #[error("the data folder {} does not exist", .0.display())]
     DataDirMissing(PathBuf),
-    /// A folder holds neither layout of CIFAR-10 completely.
+    /// The cache does not hold all six files.
+    #[error("{} does not hold CIFAR-10: {missing}", path.display())]
+    Incomplete {
+        /// The folder that was searched.
+        path: PathBuf,
+        /// What is missing, in words.
+        missing: String,
+    },
+    /// The given data folder holds CIFAR-10 in no understood layout.
     #[error(
         "{} does not hold CIFAR-10: {missing}. Understood are a folder with the six files \
-         data_batch_1.bin to data_batch_5.bin and test_batch.bin, a folder cifar-10-batches-bin \
-         with those, a torchvision folder cifar-10-batches-py with data_batch_1 to data_batch_5 \
-         and test_batch, or a folder that contains one of the two",
+         data_batch_1.bin to data_batch_5.bin and test_batch.bin, a folder with torchvision's six \
+         files data_batch_1 to data_batch_5 and test_batch, or a folder that holds such a folder \
+         under the name cifar-10-batches-bin or cifar-10-batches-py",
         path.display()
     )]
-    Incomplete {
+    DataDirIncomplete {
         /// The folder that was searched.
         path: PathBuf,
         /// What is missing, in words.

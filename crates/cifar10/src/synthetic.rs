@@ -79,6 +79,7 @@ fn triangle(phase: i32) -> i32 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use crate::checksum::sha256;

@@ -66,22 +66,22 @@ pub(super) fn find(dir: &Path) -> Result<Folder, Error> {
             nearly.extend(missing);
         }
     }
-    Err(incomplete(dir, &nearly))
+    Err(Error::DataDirIncomplete {
+        path: dir.to_path_buf(),
+        missing: list(dir, &nearly),
+    })
 }
 
-/// The error for a folder that lacks `missing`; nothing listed means that it has no file at all.
-fn incomplete(dir: &Path, missing: &[PathBuf]) -> Error {
-    let names: Vec<_> = missing
-        .iter()
-        .map(|path| path.strip_prefix(dir).unwrap_or(path).display().to_string())
-        .collect();
-    Error::Incomplete {
-        path: dir.to_path_buf(),
-        missing: match names.as_slice() {
-            [] => "it has none of the files".to_owned(),
-            names => format!("it lacks {}", names.join(", ")),
-        },
+/// Says which files `dir` lacks; none listed means that it has no file at all.
+fn list(dir: &Path, missing: &[PathBuf]) -> String {
+    if missing.is_empty() || missing.len() == FILES.len() {
+        return "it has none of the files".to_owned();
     }
+    let names = missing
+        .iter()
+        .map(|path| path.strip_prefix(dir).unwrap_or(path));
+    let names: Vec<_> = names.map(|name| name.display().to_string()).collect();
+    format!("it lacks {}", names.join(", "))
 }
 
 impl Folder {
@@ -113,7 +113,10 @@ impl Folder {
     pub(super) fn read(&self, progress: &dyn Progress) -> Result<Cifar10, Error> {
         let missing = self.missing()?;
         if !missing.is_empty() {
-            return Err(incomplete(&self.path, &missing));
+            return Err(Error::Incomplete {
+                path: self.path.clone(),
+                missing: list(&self.path, &missing),
+            });
         }
         let total = (FILES.len() * FILE_BYTES) as u64;
         let mut task = Task::start(progress, "reading CIFAR-10", total);

@@ -117,7 +117,7 @@ pub fn data_dir_from_env() -> Option<PathBuf> {
 /// into it what it lacks.
 ///
 /// # Errors
-/// With a data folder: [`Error::DataDirMissing`], [`Error::Incomplete`], or what is wrong with the
+/// With a data folder: [`Error::DataDirMissing`], [`Error::DataDirIncomplete`], or what is wrong with the
 /// file it names. Otherwise [`Error::NoSource`] with every source tried and why it failed, or
 /// [`Error::Io`] if the cache cannot be read.
 pub fn load(options: &SourceOptions, progress: &dyn Progress) -> Result<Cifar10, Error> {
@@ -214,17 +214,14 @@ fn fetch(
 fn can_be_fetched_again(error: &Error) -> bool {
     matches!(
         error,
-        Error::DataDirMissing(_)
-            | Error::Incomplete { .. }
-            | Error::FileSize { .. }
-            | Error::Checksum { .. }
+        Error::Incomplete { .. } | Error::FileSize { .. } | Error::Checksum { .. }
     )
 }
 
 /// Tells in one line why a source is not used.
 fn tell(source: Source, error: &Error, progress: &dyn Progress) {
     let line = match error {
-        Error::DataDirMissing(_) | Error::Incomplete { .. } => return,
+        Error::Incomplete { .. } if source == Source::Cache => return,
         Error::FileSize { path, .. } | Error::Checksum { path, .. } if source == Source::Cache => {
             format!(
                 "{} is corrupt; it is not used and fetched again",
