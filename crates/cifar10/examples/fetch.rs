@@ -23,7 +23,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let info = cifar10::load(&options, &progress).map(|data| data.info());
     let info = info.map_err(|error: Error| error.to_string())?;
-    println!("{} in {}", info.source, info.folder.display());
+    let folder = info.folder.display();
+    match info.fetched_from {
+        Some(source) => println!("fetched from {source} into {folder}"),
+        None => println!("found in {folder}"),
+    }
     for file in &info.files {
         println!("{} {} {}", file.sha256, file.md5, file.name);
     }

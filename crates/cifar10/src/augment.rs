@@ -232,7 +232,10 @@ mod tests {
             .map(|index| Placement::draw(&[CROP, Augmentation::Flip], 0, 1, index))
             .map(|placement| (placement.right, placement.down, placement.flip))
             .collect();
-        assert_eq!(drawn, [(0, 0, false); 4]);
+        assert_eq!(
+            drawn,
+            [(-1, 1, true), (-4, -1, true), (4, 3, true), (3, -2, false)]
+        );
     }
 
     #[test]

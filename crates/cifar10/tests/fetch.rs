@@ -29,7 +29,7 @@ fn fetch_with(replies: &[Reply], part: Option<&[u8]>) -> (Vec<Option<usize>>, Re
     let options = from_archive(cache.path(), published(authors_archive(), &server.url));
     let recorder = Recorder::default();
     let data = cifar10::load(&options, &recorder).unwrap();
-    assert_eq!(data.origin.source, Source::Archive);
+    assert_eq!(data.origin.fetched_from, Some(Source::Archive));
     common::assert_holds_exactly_the_six_files(cache.path());
     (server.requests(), recorder)
 }
@@ -198,7 +198,7 @@ fn a_full_cache_is_used_without_any_source_and_without_being_written_to() {
     common::write_files(cache.path());
     let recorder = Recorder::default();
     let data = cifar10::load(&common::offline(cache.path()), &recorder).unwrap();
-    assert_eq!(data.origin.source, Source::Cache);
+    assert_eq!(data.origin.fetched_from, None);
     assert_eq!(recorder.notes(), [""; 0]);
     assert_eq!(fs::read_dir(cache.path()).unwrap().count(), 6);
 }
@@ -257,10 +257,10 @@ fn processes_that_start_together_fetch_once() {
         drop(lock);
         let mut sources: Vec<_> = threads
             .into_iter()
-            .map(|thread| thread.join().unwrap().origin.source)
+            .map(|thread| thread.join().unwrap().origin.fetched_from)
             .collect();
-        sources.sort_by_key(|source| *source == Source::Cache);
-        assert_eq!(sources, [Source::Archive, Source::Cache]);
+        sources.sort_by_key(|source| source.is_none());
+        assert_eq!(sources, [Some(Source::Archive), None]);
     });
     assert_eq!(server.requests(), [None]);
     common::assert_holds_exactly_the_six_files(cache.path());

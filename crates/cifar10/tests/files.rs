@@ -70,8 +70,8 @@ fn a_folder_with_the_files_and_a_folder_above_it_are_understood() {
         let data = load(dir).unwrap();
         assert_eq!(data.origin.folder, inner);
         assert_eq!(
-            (data.origin.layout, data.origin.source),
-            (Layout::Binary, Source::Cache)
+            (data.origin.layout, data.origin.fetched_from),
+            (Layout::Binary, None)
         );
         assert!(data.train == common::cifar10().train && data.test == common::cifar10().test);
     }

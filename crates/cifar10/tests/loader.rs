@@ -55,7 +55,7 @@ fn the_order_is_a_function_of_seed_and_epoch() {
     assert_ne!(order(0, 3), order(0, 4));
     assert_ne!(order(0, 3), order(1, 3));
     // Pinned: recorded runs can be repeated only while this stays.
-    assert_eq!(order(0, 0)[..8], [0; 8]);
+    assert_eq!(order(0, 0)[..8], [595, 949, 499, 674, 555, 969, 187, 338]);
 }
 
 #[test]
@@ -81,11 +81,11 @@ fn a_step_is_the_same_alone_as_in_the_whole_epoch() {
 fn an_image_is_augmented_alike_in_every_batch_size_and_subset() {
     let image_of = |loader: &Loader, index: usize| {
         let batches = all_batches(loader, 5).into_iter();
-        let found = batches.filter_map(|batch| {
+        let mut found = batches.filter_map(|batch| {
             let place = batch.indices.iter().position(|other| *other == index)?;
             Some(batch.images[place * IMAGE_BYTES..][..IMAGE_BYTES].to_vec())
         });
-        found.last().unwrap()
+        found.next().unwrap()
     };
     let whole = training(100, 7);
     let config = LoaderConfig::training(13, 0);

