@@ -90,7 +90,8 @@ pub fn train(
     let device = options.backend.open(options.threads)?;
     let (train_images, test_images) = images(recipe, options)?;
     let loaders = loaders(recipe, train_images, test_images)?;
-    let network = Network::init(kind, CLASSES, recipe.seed, &device)?;
+    let autodiff = device.clone().autodiff();
+    let network = Network::init(kind, CLASSES, recipe.seed, &autodiff)?;
     let steps_per_epoch = loaders.train.steps() as u64;
     let steps = steps_per_epoch * epochs as u64;
     let schedule = Schedule::new(
@@ -103,7 +104,6 @@ pub fn train(
     run::write_atomic(&folder.config(), recipe.to_toml().as_bytes())?;
 
     let classifier = Classifier::new(network, recipe.loss.label_smoothing);
-    let autodiff = device.clone().autodiff();
     let train_loader: Arc<dyn DataLoader<Batch>> =
         Arc::new(DeviceLoader::new(loaders.train.clone(), autodiff.clone()));
     let valid_loader: Arc<dyn DataLoader<Batch>> =
