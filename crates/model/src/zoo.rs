@@ -85,6 +85,8 @@ impl NetworkKind {
 }
 
 /// A network of the zoo.
+// A program holds one network, or a few: a box would cost every forward a hop to save nothing.
+#[allow(clippy::large_enum_variant)]
 #[derive(Module, Debug)]
 pub enum Network {
     /// See [`SimpleCnn`].
