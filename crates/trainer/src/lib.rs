@@ -7,6 +7,7 @@
 //! | [`training`] | the Learner and the loop around it |
 //! | [`evaluation`] | a network's answers on a set of images |
 //! | [`run`] | a run's folder |
+//! | [`terminal`] | the terminal under the dashboard |
 //! | [`device`] | which device a run uses |
 
 #![warn(missing_docs)]
@@ -16,7 +17,9 @@ pub mod device;
 pub mod evaluation;
 pub mod recipe;
 pub mod run;
+#[cfg(unix)]
+pub mod terminal;
 pub mod training;
 
 // Burn's derive of `RecordState` names these at the root of the crate that uses it.
-pub(crate) use burn::optim::{RecordState, StateSink, StateSource, join_path};
+pub(crate) use burn::optim::{RecordState, StateSink, StateSource};

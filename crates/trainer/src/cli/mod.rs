@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::train::Interrupter;
@@ -27,7 +26,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Trains a recipe; what `trainer` alone does with the default one.
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Lists the built-in recipes.
     Recipes,
     /// Lists the runs of a folder.
@@ -65,6 +64,9 @@ struct TrainArgs {
     /// cifar10 or synthetic.
     #[arg(long)]
     dataset: Option<String>,
+    /// Goes on with an interrupted run: a folder, a name in the artifacts folder, or latest.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "name"])]
+    resume: Option<String>,
     /// The run's name in place of the recipe's.
     #[arg(long)]
     name: Option<String>,
@@ -124,13 +126,23 @@ fn train(args: &TrainArgs) -> Outcome {
             overrides.push(Override::flag(option, key, value));
         }
     }
-    let recipe = recipe::load(&args.config, &overrides, &NetworkKind::NAMES)?;
+    // A resumed run goes on with the recipe that it began with, stored beside it.
+    let config = match &args.resume {
+        Some(run) => run::RunFolder::open(run::resolve(&args.artifacts, run)?)?
+            .config()
+            .display()
+            .to_string(),
+        None => args.config.clone(),
+    };
+    let recipe = recipe::load(&config, &overrides, &NetworkKind::NAMES)?;
     let interrupter = Interrupter::new();
-    let asked = Arc::new(AtomicBool::new(false));
+    let asked = AtomicBool::new(false);
     ctrlc::set_handler({
-        let (interrupter, asked) = (interrupter.clone(), asked.clone());
+        let interrupter = interrupter.clone();
         move || {
             if asked.swap(true, Ordering::SeqCst) {
+                #[cfg(unix)]
+                crate::terminal::restore();
                 std::process::exit(130);
             }
             interrupter.stop(Some("interrupted"));
@@ -141,10 +153,17 @@ fn train(args: &TrainArgs) -> Outcome {
         threads: args.threads,
         data_dir: args.data_dir.clone(),
         artifacts: args.artifacts.clone(),
+        resume: args.resume.clone(),
     };
-    let (folder, result) = training::train(&recipe, &options, &interrupter, &|| {
-        asked.load(Ordering::SeqCst)
-    })?;
+    let (folder, result) = training::train(&recipe, &options, &interrupter)?;
+    if result.state == run::RunState::Interrupted {
+        println!(
+            "interrupted after step {} and saved; go on with: trainer train --resume {}",
+            result.steps,
+            folder.path().display()
+        );
+        return Ok(ExitCode::from(130));
+    }
     println!(
         "test accuracy {:.2}% after {} epochs, {:.0} images a second, in {}",
         100.0 * result.test_accuracy.unwrap_or_default(),
@@ -152,10 +171,7 @@ fn train(args: &TrainArgs) -> Outcome {
         result.images_per_second,
         folder.path().display()
     );
-    Ok(match result.state {
-        run::RunState::Interrupted => ExitCode::from(130),
-        _ => ExitCode::SUCCESS,
-    })
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runs(artifacts: &std::path::Path) -> Outcome {

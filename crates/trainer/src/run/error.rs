@@ -94,7 +94,7 @@ pub enum RunError {
 
 impl RunError {
     /// For `map_err`: the failure of doing `action` to `path`.
-    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
             action,
             path: path.to_owned(),

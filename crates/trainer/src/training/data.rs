@@ -20,13 +20,13 @@ pub struct DeviceLoader {
 }
 
 impl DeviceLoader {
-    /// Batches of `loader` on `device`, from the first epoch on.
+    /// Batches of `loader` on `device`, from epoch `first_epoch` on, counted from 0.
     #[must_use]
-    pub fn new(loader: Loader, device: Device) -> Self {
+    pub fn new(loader: Loader, device: Device, first_epoch: u64) -> Self {
         Self {
             loader,
             device,
-            epoch: Arc::default(),
+            epoch: Arc::new(AtomicU64::new(first_epoch)),
         }
     }
 }
