@@ -16,6 +16,7 @@ use crate::training::{self, TrainOptions};
 /// Trains image classifiers on CIFAR-10 with Burn.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version, args_conflicts_with_subcommands = true)]
+#[command(args_override_self = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -38,6 +39,7 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(args_override_self = true)]
 #[command(after_help = "Example: trainer train --config tutorial --set optimizer.lr=0.002")]
 struct TrainArgs {
     /// A built-in recipe's name, or a recipe file.
