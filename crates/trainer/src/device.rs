@@ -1,42 +1,96 @@
-//! Which device a run uses, by name and never by Burn's default.
+//! Which device a program uses: asked for by name, and never Burn's default, which would take Flex
+//! or a GPU that is not there.
+
+use std::str::FromStr;
 
 use burn::tensor::Device;
 
 /// A backend that a user can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
     /// Burn's NdArray with this project's kernels.
     Ndarray,
     /// Burn's Flex.
     Flex,
     /// The GPU, through wgpu.
-    #[cfg(feature = "wgpu")]
     Wgpu,
+}
+
+/// An adapter that a user can ask for (`--device`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceName {
+    /// The best one; never a software adapter.
+    #[default]
+    Default,
+    /// The Nth discrete GPU, from 0.
+    Discrete(usize),
+    /// The Nth integrated GPU, from 0.
+    Integrated(usize),
+    /// The processor, through a software driver.
+    Software,
+}
+
+/// The device of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeviceChoice {
+    /// The backend.
+    pub backend: BackendName,
+    /// The adapter, where the backend has several.
+    pub device: DeviceName,
+    /// Threads of the CPU kernels; every core where absent.
+    pub threads: Option<usize>,
 }
 
 /// A device could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
+    /// The backend is no part of this program.
+    #[error(
+        "the backend `wgpu` is not compiled in; build with `--features wgpu`, or use `--backend ndarray`"
+    )]
+    NotCompiledIn,
+    /// No backend or adapter has this name.
+    #[error("{what} `{name}` is unknown; there are {known}")]
+    Unknown {
+        /// "the backend" or "the device".
+        what: &'static str,
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: &'static str,
+    },
+    /// CPU backends have one device.
+    #[error("the backend {0} has one device only; leave `--device` out")]
+    OneDevice(&'static str),
     /// The CPU kernels refused the number of threads.
     #[error(transparent)]
     Threads(#[from] model::backend::ThreadsError),
     /// No adapter answered.
-    #[cfg(feature = "wgpu")]
     #[error(
-        "no GPU adapter was found ({0}); train on the CPU with `--backend ndarray`, or install a \
-         Vulkan, Metal or DirectX 12 driver"
+        "no usable GPU adapter was found (looked for {looked_for}: {reason}); train on the CPU with \
+         `--backend ndarray` (or `cargo xtask train-cpu`), install a Vulkan, Metal or DirectX 12 \
+         driver, or name a software adapter with `--device software`"
     )]
-    Adapter(String),
+    Adapter {
+        /// What was looked for.
+        looked_for: String,
+        /// Why it could not be had.
+        reason: String,
+    },
 }
 
 impl BackendName {
+    /// Every backend that a user can name.
+    pub const NAMES: &'static str = "ndarray, flex, wgpu";
+
     /// wgpu where it is compiled in, ndarray where not.
     #[must_use]
     pub fn default_backend() -> Self {
-        #[cfg(feature = "wgpu")]
-        return Self::Wgpu;
-        #[cfg(not(feature = "wgpu"))]
-        Self::Ndarray
+        if cfg!(feature = "wgpu") {
+            Self::Wgpu
+        } else {
+            Self::Ndarray
+        }
     }
 
     /// The name in records.
@@ -45,28 +99,142 @@ impl BackendName {
         match self {
             Self::Ndarray => "ndarray",
             Self::Flex => "flex",
-            #[cfg(feature = "wgpu")]
             Self::Wgpu => "wgpu",
         }
     }
 
-    /// Opens the device, without autodiff. `threads` is for the CPU kernels.
+    /// Whether this program has it.
+    #[must_use]
+    pub fn is_compiled_in(self) -> bool {
+        self != Self::Wgpu || cfg!(feature = "wgpu")
+    }
+}
+
+impl FromStr for BackendName {
+    type Err = DeviceError;
+
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
+        [Self::Ndarray, Self::Flex, Self::Wgpu]
+            .into_iter()
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| DeviceError::Unknown {
+                what: "the backend",
+                name: name.to_owned(),
+                known: Self::NAMES,
+            })
+    }
+}
+
+impl FromStr for DeviceName {
+    type Err = DeviceError;
+
+    fn from_str(name: &str) -> Result<Self, DeviceError> {
+        let unknown = || DeviceError::Unknown {
+            what: "the device",
+            name: name.to_owned(),
+            known: "default, discrete:N, integrated:N, software",
+        };
+        match name.split_once(':') {
+            None if name == "default" => Ok(Self::Default),
+            None if name == "software" => Ok(Self::Software),
+            Some(("discrete", index)) => index.parse().map(Self::Discrete).map_err(|_| unknown()),
+            Some(("integrated", index)) => {
+                index.parse().map(Self::Integrated).map_err(|_| unknown())
+            }
+            _ => Err(unknown()),
+        }
+    }
+}
+
+impl DeviceChoice {
+    /// Opens the device, without autodiff.
     ///
     /// # Errors
     /// [`DeviceError`] where there is none.
-    pub fn open(self, threads: Option<usize>) -> Result<Device, DeviceError> {
-        if let Some(threads) = threads {
+    pub fn open(&self) -> Result<Device, DeviceError> {
+        if let Some(threads) = self.threads {
             model::backend::set_threads(threads)?;
         }
-        match self {
+        if self.backend != BackendName::Wgpu && self.device != DeviceName::Default {
+            return Err(DeviceError::OneDevice(self.backend.name()));
+        }
+        match self.backend {
             // Deprecated upstream, and yet what this project trains on; see the model crate.
             #[allow(deprecated)]
-            Self::Ndarray => Ok(Device::ndarray()),
-            Self::Flex => Ok(Device::flex()),
-            #[cfg(feature = "wgpu")]
-            Self::Wgpu => Device::wgpu_options()
-                .init()
-                .map_err(|error| DeviceError::Adapter(error.to_string())),
+            BackendName::Ndarray => Ok(Device::ndarray()),
+            BackendName::Flex => Ok(Device::flex()),
+            BackendName::Wgpu => adapter::open(self.device),
+        }
+    }
+
+    /// Threads of the CPU kernels.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| {
+            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+        })
+    }
+
+    /// The device's own name, for records.
+    #[must_use]
+    pub fn describe(&self, device: &Device) -> String {
+        adapter::name(device).unwrap_or_else(crate::run::cpu_model)
+    }
+}
+
+#[cfg(not(feature = "wgpu"))]
+mod adapter {
+    use super::{Device, DeviceError, DeviceName};
+
+    pub(super) fn open(_device: DeviceName) -> Result<Device, DeviceError> {
+        Err(DeviceError::NotCompiledIn)
+    }
+
+    /// CPU backends have no name of their own.
+    pub(super) fn name(_device: &Device) -> Option<String> {
+        None
+    }
+}
+
+#[cfg(feature = "wgpu")]
+mod adapter {
+    use burn::tensor::DeviceKind;
+
+    use super::{Device, DeviceError, DeviceName};
+
+    pub(super) fn name(device: &Device) -> Option<String> {
+        device.identity().map(|identity| identity.name)
+    }
+
+    pub(super) fn open(name: DeviceName) -> Result<Device, DeviceError> {
+        let kind = match name {
+            DeviceName::Default => DeviceKind::DefaultDevice,
+            DeviceName::Discrete(index) => DeviceKind::DiscreteGpu(index),
+            DeviceName::Integrated(index) => DeviceKind::IntegratedGpu(index),
+            DeviceName::Software => DeviceKind::Cpu,
+        };
+        let failed = |reason: String| DeviceError::Adapter {
+            looked_for: match name {
+                DeviceName::Default => "any discrete or integrated GPU".to_owned(),
+                DeviceName::Discrete(index) => format!("discrete GPU {index}"),
+                DeviceName::Integrated(index) => format!("integrated GPU {index}"),
+                DeviceName::Software => "a software adapter".to_owned(),
+            },
+            reason,
+        };
+        let device = Device::wgpu_options()
+            .device_kind(kind)
+            .init()
+            .map_err(|error| failed(error.to_string()))?;
+        match device.identity() {
+            // wgpu takes a software adapter where it finds nothing else, and says nothing.
+            Some(identity) if identity.physical.is_none() && name != DeviceName::Software => {
+                Err(failed(format!(
+                    "there is only the software adapter {}",
+                    identity.name
+                )))
+            }
+            _ => Ok(device),
         }
     }
 }

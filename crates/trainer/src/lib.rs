@@ -6,6 +6,7 @@
 //! | [`recipe`] | what a run trains, with which settings |
 //! | [`training`] | the Learner and the loop around it |
 //! | [`evaluation`] | a network's answers on a set of images |
+//! | [`progress`] | progress bars |
 //! | [`run`] | a run's folder |
 //! | [`terminal`] | the terminal under the dashboard |
 //! | [`device`] | which device a run uses |
@@ -15,6 +16,7 @@
 pub mod cli;
 pub mod device;
 pub mod evaluation;
+pub mod progress;
 pub mod recipe;
 pub mod run;
 #[cfg(unix)]

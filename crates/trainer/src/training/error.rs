@@ -18,6 +18,9 @@ pub enum TrainError {
     /// No device.
     #[error(transparent)]
     DeviceOpen(#[from] crate::device::DeviceError),
+    /// The optimiser's groups could not be made.
+    #[error("the optimiser cannot be made: {0}")]
+    Optimizer(String),
     /// The device failed while computing.
     #[error("the device failed: {0}")]
     Device(String),
@@ -74,7 +77,7 @@ impl TrainError {
         }
     }
 
-    pub(super) fn device(reason: impl std::fmt::Debug) -> Self {
+    pub(crate) fn device(reason: impl std::fmt::Debug) -> Self {
         Self::Device(format!("{reason:?}"))
     }
 }

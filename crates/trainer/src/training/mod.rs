@@ -2,59 +2,62 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | `datasets` | the images of a recipe, and their batches on the host |
 //! | `data` | batches on a device |
 //! | `classifier` | a batch to a loss and gradients |
 //! | `optimizer`, `schedule` | what the recipe asks for |
 //! | `strategy` | the loop over epochs and steps |
+//! | `weights` | a network's weights in files |
+//! | `resume` | where an interrupted run goes on |
 //! | `log`, `speed`, `renderer` | what a run shows |
 
 mod classifier;
 mod data;
+pub mod datasets;
 mod error;
 mod log;
 mod mean;
-mod optimizer;
+pub mod optimizer;
 mod renderer;
+mod resume;
 mod schedule;
 mod speed;
 mod strategy;
+pub mod weights;
 
-use std::fs;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use burn::data::dataloader::DataLoader;
-use burn::module::Module;
-use burn::store::{ModuleRecord, ModuleSnapshot, SafetensorsStore};
 use burn::tensor::Device;
 use burn::train::checkpoint::{FileCheckpointer, KeepLastNCheckpoints};
 use burn::train::metric::{AccuracyMetric, LearningRateMetric, LossMetric};
 use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
-use cifar10::{Augmentation, Images, Loader, LoaderConfig, Normalization};
 use model::{Network, NetworkKind};
 
-use crate::device::BackendName;
+use crate::device::DeviceChoice;
 use crate::evaluation;
-use crate::recipe::{self, DatasetSpec, Normalize, Recipe, Select};
-use crate::run::{self, CLASSES, CsvLog, DataRecord, Environment, RunFolder, RunResult, RunState};
+use crate::recipe::{Recipe, Select};
+use crate::run::{self, CLASSES, CsvLog, Environment, RunFolder, RunResult, RunState};
 
 pub use classifier::{Batch, Classifier};
 pub use data::DeviceLoader;
 pub use error::TrainError;
 pub use schedule::Schedule;
 
+use datasets::{Data, Loaders};
 use log::Log;
-use strategy::{Loop, Record, lock};
+use resume::Resumed;
+pub(crate) use strategy::lock;
+use strategy::{Loop, Record};
 
 /// Where a run gets its data, its device and its folder.
 #[derive(Debug, Clone)]
 pub struct TrainOptions {
-    /// The backend.
-    pub backend: BackendName,
-    /// Threads of the CPU kernels; every core where absent.
-    pub threads: Option<usize>,
+    /// The device to train on.
+    pub device: DeviceChoice,
     /// A folder with CIFAR-10.
     pub data_dir: Option<PathBuf>,
     /// Where run folders are made.
@@ -73,14 +76,14 @@ pub fn train(
     interrupter: &Interrupter,
 ) -> Result<(RunFolder, RunResult), TrainError> {
     let kind = NetworkKind::from_name(&recipe.network)?;
-    let device = options.backend.open(options.threads)?;
+    let device = options.device.open()?;
     let resumed = options
         .resume
         .as_deref()
         .map(|run| Resumed::find(&options.artifacts, run))
         .transpose()?;
-    let data = images(recipe, options)?;
-    let loaders = loaders(recipe, &data)?;
+    let data = datasets::images(recipe, options.data_dir.as_deref())?;
+    let loaders = datasets::loaders(recipe, &data)?;
     let autodiff = device.clone().autodiff();
     let network = Network::init(kind, CLASSES, recipe.seed, &autodiff)?;
     let folder = match &resumed {
@@ -97,59 +100,8 @@ pub fn train(
     let record = Arc::new(Mutex::new(Record::default()));
     let network = run.fit(network, interrupter, &record, resumed.as_ref())?;
     let record = std::mem::take(&mut *lock(&record));
-    let result = run.finish(network, record);
-    match result {
-        Ok(result) => Ok((folder, result)),
-        Err(error) => Err(error),
-    }
-}
-
-/// A run to go on with.
-struct Resumed {
-    folder: RunFolder,
-    epoch: usize,
-    seconds: f64,
-}
-
-impl Resumed {
-    fn find(artifacts: &Path, name: &str) -> Result<Self, TrainError> {
-        let folder = RunFolder::open(run::resolve(artifacts, name)?)?;
-        let result = RunResult::read(&folder.result()).ok();
-        if result
-            .as_ref()
-            .is_some_and(|r| r.state == RunState::Finished)
-        {
-            return Err(TrainError::AlreadyFinished(folder.path().to_owned()));
-        }
-        let epoch = last_checkpoint(&folder.checkpoints())
-            .ok_or_else(|| TrainError::NoCheckpoint(folder.path().to_owned()))?;
-        Ok(Self {
-            folder,
-            epoch,
-            seconds: result.map_or(0.0, |result| result.seconds),
-        })
-    }
-}
-
-/// The latest epoch of which model, optimiser and schedule were all saved.
-fn last_checkpoint(folder: &Path) -> Option<usize> {
-    let whole = |epoch: &usize| {
-        ["model", "optim", "scheduler"]
-            .iter()
-            .all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
-    };
-    fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name();
-            name.to_str()?
-                .strip_prefix("model-")?
-                .strip_suffix(".bpk")?
-                .parse()
-                .ok()
-        })
-        .filter(whole)
-        .max()
+    let result = run.finish(network, record)?;
+    Ok((folder, result))
 }
 
 /// Makes the run's folder, the last thing before training starts.
@@ -167,11 +119,9 @@ fn start_folder(
         git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
         rustc: env!("CARGO_PKG_RUST_VERSION").to_owned(),
         burn: "0.22.1".to_owned(),
-        backend: options.backend.name().to_owned(),
-        device: format!("{device:?}"),
-        threads: options.threads.unwrap_or_else(|| {
-            std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-        }),
+        backend: options.device.backend.name().to_owned(),
+        device: options.device.describe(device),
+        threads: options.device.threads(),
         cpu: run::cpu_model(),
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
@@ -271,7 +221,7 @@ impl Run<'_> {
         }
         let outcome = supervised.launch(Learner::new(
             Classifier::new(network, recipe.loss.label_smoothing),
-            optimizer::optimizer(&recipe.optimizer),
+            optimizer::optimizer(&recipe.optimizer)?,
             schedule,
         ));
         // The renderer holds the terminal until it is dropped.
@@ -289,15 +239,10 @@ impl Run<'_> {
     fn finish(&self, mut network: Network, record: Record) -> Result<RunResult, TrainError> {
         let folder = self.folder;
         if self.recipe.select == Select::Best && !record.stopped {
-            network = load_network(network, &self.best_weights())?;
+            network = weights::load(network, &self.best_weights())?;
         }
-        save_network(&network, &folder.model_burnpack())?;
-        let mut store = SafetensorsStore::from_file(folder.model_safetensors())
-            .skip_enum_variants(true)
-            .overwrite(true);
-        network
-            .save_into(&mut store)
-            .map_err(|error| TrainError::save(&folder.model_safetensors(), error))?;
+        weights::save(&network, &folder.model_burnpack())?;
+        weights::save_safetensors(&network, &folder.model_safetensors())?;
         let test_accuracy = if record.stopped {
             None
         } else {
@@ -310,7 +255,7 @@ impl Run<'_> {
         let result = RunResult {
             recipe: self.recipe.name.clone(),
             network: self.recipe.network.clone(),
-            backend: self.options.backend.name().to_owned(),
+            backend: self.options.device.backend.name().to_owned(),
             seed: self.recipe.seed,
             dataset: self.recipe.data.source.name().to_owned(),
             epochs: self.recipe.epochs,
@@ -336,115 +281,4 @@ impl Run<'_> {
     fn best_weights(&self) -> PathBuf {
         self.folder.checkpoints().join("best.bpk")
     }
-}
-
-/// Saves a network's weights as a burnpack, written beside and renamed.
-fn save_network(network: &Network, path: &Path) -> Result<(), TrainError> {
-    let bytes = network
-        .clone()
-        .into_record()
-        .into_bytes()
-        .map_err(|error| TrainError::save(path, error))?;
-    Ok(run::write_atomic(path, &bytes)?)
-}
-
-fn load_network(network: Network, path: &Path) -> Result<Network, TrainError> {
-    let record = ModuleRecord::load(path).map_err(|error| TrainError::load(path, error))?;
-    network
-        .try_load_record(record)
-        .map_err(|error| TrainError::load(path, error))
-}
-
-struct Loaders {
-    train: Loader,
-    valid: Loader,
-    test: Loader,
-}
-
-/// The images of a run, and what its record says of them.
-struct Data {
-    train: Images,
-    test: Images,
-    record: DataRecord,
-}
-
-fn images(recipe: &Recipe, options: &TrainOptions) -> Result<Data, TrainError> {
-    let dataset = recipe.data.source.name().to_owned();
-    match recipe.data.source {
-        DatasetSpec::Cifar10 => {
-            let source = cifar10::SourceOptions {
-                data_dir: options
-                    .data_dir
-                    .clone()
-                    .or_else(cifar10::source::data_dir_from_env),
-                ..Default::default()
-            };
-            let data = cifar10::load(&source, &|event: cifar10::Event<'_>| {
-                if let cifar10::Event::Note(note) = event {
-                    eprintln!("{note}");
-                }
-            })?;
-            let sha256 = data
-                .hashes
-                .iter()
-                .map(|(f, h)| ((*f).to_owned(), (*h).to_owned()));
-            Ok(Data {
-                record: DataRecord {
-                    dataset,
-                    origin: data.origin.folder.display().to_string(),
-                    sha256: sha256.collect(),
-                },
-                train: data.train,
-                test: data.test,
-            })
-        }
-        DatasetSpec::Synthetic {
-            train_images,
-            test_images,
-        } => {
-            eprintln!("training on synthetic data, which is generated and no photograph");
-            use cifar10::synthetic::{Part, generate};
-            Ok(Data {
-                train: generate(Part::Train, train_images, recipe.seed),
-                test: generate(Part::Test, test_images, recipe.seed),
-                record: DataRecord {
-                    dataset,
-                    origin: "generated".to_owned(),
-                    sha256: Vec::new(),
-                },
-            })
-        }
-    }
-}
-
-fn loaders(recipe: &Recipe, data: &Data) -> Result<Loaders, TrainError> {
-    let (train, test) = (data.train.clone(), data.test.clone());
-    let split = cifar10::split(train.labels(), recipe.validation, recipe.seed)?;
-    let normalization = match recipe.data.normalize {
-        Normalize::Channel => Normalization::CHANNEL,
-        Normalize::Half => Normalization::HALF,
-    };
-    let augmentations = recipe
-        .data
-        .augment
-        .iter()
-        .map(|augmentation| match *augmentation {
-            recipe::Augmentation::Crop { padding } => Augmentation::Crop { padding },
-            recipe::Augmentation::Flip => Augmentation::Flip,
-        })
-        .collect();
-    let evaluation = LoaderConfig {
-        normalization,
-        ..LoaderConfig::evaluation(500)
-    };
-    let training = LoaderConfig {
-        normalization,
-        augmentations,
-        ..LoaderConfig::training(recipe.batch_size, recipe.seed)
-    };
-    Ok(Loaders {
-        train: Loader::new(train.clone(), split.train, training)?,
-        valid: Loader::new(train, split.valid, evaluation.clone())?,
-        test: Loader::all(test, evaluation)?,
-    })
 }

@@ -265,7 +265,7 @@ impl Loop {
         };
         if record.best.is_none_or(|(_, best)| accuracy > best) {
             record.best = Some((line.epoch, accuracy));
-            super::save_network(&learner.model().valid().network, &self.best_weights)?;
+            super::weights::save(&learner.model().valid().network, &self.best_weights)?;
         }
         Ok(())
     }
@@ -304,6 +304,6 @@ fn validate(
 }
 
 /// A poisoned lock only says that another thread panicked; what it guards is still whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

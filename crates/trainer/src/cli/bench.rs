@@ -1,0 +1,163 @@
+//! `trainer bench`.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Int, Tensor};
+use burn::train::TrainStep;
+use clap::{Args, ValueEnum};
+use model::{Network, NetworkKind};
+
+use super::Outcome;
+use super::options::DeviceOptions;
+use crate::recipe::OptimizerSpec;
+use crate::run::CLASSES;
+use crate::training::{Batch, Classifier, TrainError, optimizer};
+
+/// Measure a network's speed on one random batch.
+///
+/// A training step is forward, loss, backward and SGD with momentum 0.9, as in training and
+/// without loading. The figure is the median of five rounds after a warm-up.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+#[command(after_help = "Example: trainer bench --network resnet20 --batch 128 --json")]
+pub struct Bench {
+    /// simple_cnn, resnet20 or resnet18.
+    #[arg(long, value_name = "NAME", default_value = "resnet20")]
+    network: String,
+    /// Images in a batch.
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    batch: u32,
+    /// What to measure.
+    #[arg(long, value_enum, default_value = "train")]
+    mode: Mode,
+    /// How long to measure, about.
+    #[arg(long, value_name = "S", default_value_t = 5.0)]
+    seconds: f64,
+    /// Prints one JSON object on the last line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    /// A whole training step.
+    Train,
+    /// A forward pass without a graph.
+    Infer,
+}
+
+const ROUNDS: usize = 5;
+
+impl Bench {
+    /// Measures and prints images a second.
+    pub fn run(&self) -> Outcome {
+        if !(self.seconds.is_finite() && self.seconds > 0.0) {
+            return Err(format!("--seconds must be above 0, found {}", self.seconds).into());
+        }
+        let kind = NetworkKind::from_name(&self.network)?;
+        let choice = self.device.choice()?;
+        let device = choice.open()?;
+        let batch = self.batch as usize;
+        let mut step = self.step(kind, batch, &device)?;
+        for _ in 0..3 {
+            step()?;
+        }
+        device.sync().map_err(TrainError::device)?;
+        let once = timed(&mut step, 1, &device)?;
+        let round = Duration::from_secs_f64(self.seconds / ROUNDS as f64).as_secs_f64();
+        let steps = (round / once).ceil().max(1.0) as usize;
+        let mut rates = Vec::with_capacity(ROUNDS);
+        for _ in 0..ROUNDS {
+            rates.push((batch * steps) as f64 / timed(&mut step, steps, &device)?);
+        }
+        rates.sort_by(f64::total_cmp);
+        let [least, .., most] = rates.as_slice() else {
+            return Err("nothing was measured".into());
+        };
+        let median = rates.get(ROUNDS / 2).copied().unwrap_or_default();
+        let mode = match self.mode {
+            Mode::Train => "train",
+            Mode::Infer => "infer",
+        };
+        if self.json {
+            println!(
+                "{}",
+                serde_json::json!({
+                    "network": self.network, "batch": batch, "mode": mode,
+                    "backend": choice.backend.name(), "device": choice.describe(&device),
+                    "threads": choice.threads(), "images_per_s": median,
+                    "min": least, "max": most,
+                })
+            );
+        } else {
+            println!(
+                "{} {mode}, batch {batch}, {}: {median:.1} images/s ({least:.1} to {most:.1})",
+                self.network,
+                choice.backend.name()
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// One step of what is measured.
+    fn step(
+        &self,
+        kind: NetworkKind,
+        batch: usize,
+        device: &Device,
+    ) -> Result<Box<dyn FnMut() -> Result<(), TrainError>>, TrainError> {
+        let train = self.mode == Mode::Train;
+        let device = if train {
+            device.clone().autodiff()
+        } else {
+            device.clone()
+        };
+        let images =
+            Tensor::<4>::random([batch, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device);
+        let network = Network::init(kind, CLASSES, 0, &device)?;
+        if !train {
+            return Ok(Box::new(move || {
+                network.forward(images.clone())?;
+                Ok(())
+            }));
+        }
+        let targets: Vec<i32> = (0..batch).map(|index| (index % CLASSES) as i32).collect();
+        let batch = Batch {
+            images,
+            targets: Tensor::<1, Int>::from_data(targets.as_slice(), &device),
+        };
+        let mut optimizer = optimizer::optimizer(&OptimizerSpec::Sgd {
+            lr: 0.01,
+            momentum: 0.9,
+            nesterov: false,
+            weight_decay: 0.0,
+            decay_norm_and_bias: true,
+        })?;
+        let mut classifier = Some(Classifier::new(network, 0.0).train());
+        Ok(Box::new(move || {
+            if let Some(current) = classifier.take() {
+                let output = TrainStep::step(&current, batch.clone());
+                classifier = Some(optimizer.step(0.01, current, output.grads));
+            }
+            Ok(())
+        }))
+    }
+}
+
+/// Seconds that `steps` steps take.
+fn timed(
+    step: &mut dyn FnMut() -> Result<(), TrainError>,
+    steps: usize,
+    device: &Device,
+) -> Result<f64, TrainError> {
+    let start = Instant::now();
+    for _ in 0..steps {
+        step()?;
+    }
+    device.sync().map_err(TrainError::device)?;
+    Ok(start.elapsed().as_secs_f64())
+}

@@ -1,0 +1,178 @@
+//! `trainer train`.
+
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::train::Interrupter;
+use clap::Args;
+use model::NetworkKind;
+
+use super::Outcome;
+use super::options::{DeviceOptions, Places};
+use crate::recipe::{self, Override, Recipe};
+use crate::run::{self, RunState};
+use crate::training::{self, TrainOptions};
+
+/// Train a recipe; what `trainer` alone does with the default one.
+///
+/// Ctrl-C finishes the step, saves, and exits 130; a second one ends at once.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+#[command(
+    after_help = "Examples:\n  trainer train --config tutorial --set optimizer.lr=0.002\n  \
+    trainer train --resume latest"
+)]
+pub struct Train {
+    /// A built-in recipe (see `trainer recipes`), or a recipe file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
+    config: String,
+    /// Goes on with an interrupted run: a folder, a name in the artifacts folder, or latest.
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "name"])]
+    resume: Option<String>,
+    /// Sets a key of the recipe, such as optimizer.lr=0.1. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// simple_cnn, resnet20 or resnet18.
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
+    /// Passes over the training images; may have a fraction.
+    #[arg(long, value_name = "N")]
+    epochs: Option<String>,
+    /// Images in a step.
+    #[arg(long, value_name = "N")]
+    batch_size: Option<String>,
+    /// The peak learning rate.
+    #[arg(long, value_name = "RATE")]
+    lr: Option<String>,
+    /// The seed of weights, order and augmentation.
+    #[arg(long, value_name = "N")]
+    seed: Option<String>,
+    /// cifar10 or synthetic.
+    #[arg(long, value_name = "NAME")]
+    dataset: Option<String>,
+    /// The run's name in place of the recipe's.
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Prints the run's result as JSON on its last line.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    device: DeviceOptions,
+    #[command(flatten)]
+    places: Places,
+}
+
+impl Train {
+    /// Trains, and prints where the run is and what comes next.
+    pub fn run(&self) -> Outcome {
+        if self.resume.is_some() {
+            start_again_with_cpu_records()?;
+        }
+        let recipe = self.recipe()?;
+        let options = TrainOptions {
+            device: self.device.choice()?,
+            data_dir: self.places.data_dir.clone(),
+            artifacts: self.places.artifacts.clone(),
+            resume: self.resume.clone(),
+        };
+        let (folder, result) = training::train(&recipe, &options, &interrupter()?)?;
+        let path = folder.path().display();
+        let interrupted = result.state == RunState::Interrupted;
+        if self.json {
+            println!("{}", serde_json::to_string(&result)?);
+        } else if interrupted {
+            println!(
+                "interrupted after step {}; the last whole epoch is saved. Go on with:\n  trainer \
+                 train --resume {path}",
+                result.steps
+            );
+        } else {
+            println!(
+                "test accuracy {:.2}%, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
+                100.0 * result.test_accuracy.unwrap_or_default(),
+                result.images_per_second,
+            );
+        }
+        Ok(if interrupted {
+            ExitCode::from(130)
+        } else {
+            ExitCode::SUCCESS
+        })
+    }
+
+    /// The recipe with the command line's changes. A resumed run goes on with the one it began
+    /// with, which is stored beside it.
+    fn recipe(&self) -> Result<Recipe, Box<dyn std::error::Error>> {
+        let mut overrides = Vec::new();
+        for text in &self.set {
+            overrides.push(Override::parse_set(text)?);
+        }
+        for (option, key, value) in [
+            ("--network", "network", &self.network),
+            ("--epochs", "epochs", &self.epochs),
+            ("--batch-size", "batch_size", &self.batch_size),
+            ("--lr", "optimizer.lr", &self.lr),
+            ("--seed", "seed", &self.seed),
+            ("--dataset", "data.dataset", &self.dataset),
+            ("--name", "name", &self.name),
+        ] {
+            if let Some(value) = value {
+                overrides.push(Override::flag(option, key, value));
+            }
+        }
+        let networks = &NetworkKind::NAMES;
+        let Some(name) = &self.resume else {
+            return Ok(recipe::load(&self.config, &overrides, networks)?);
+        };
+        let folder = run::RunFolder::open(run::resolve(&self.places.artifacts, name)?)?;
+        let config = folder.config().display().to_string();
+        let began_with = recipe::load(&config, &[], networks)?;
+        let asked = recipe::load(&config, &overrides, networks)?;
+        if asked.hash() != began_with.hash() {
+            return Err(format!(
+                "{} began with other settings; a run is resumed as it began, so leave the recipe's \
+                 options out, or start a new run",
+                folder.path().display()
+            )
+            .into());
+        }
+        Ok(began_with)
+    }
+}
+
+/// Stops the run after the current step at the first Ctrl-C, SIGTERM or SIGHUP, and the program at
+/// the second.
+fn interrupter() -> Result<Interrupter, ctrlc::Error> {
+    let interrupter = Interrupter::new();
+    let asked = AtomicBool::new(false);
+    ctrlc::set_handler({
+        let interrupter = interrupter.clone();
+        move || {
+            if asked.swap(true, Ordering::SeqCst) {
+                #[cfg(unix)]
+                crate::terminal::restore();
+                std::process::exit(130);
+            }
+            interrupter.stop(Some("interrupted"));
+        }
+    })?;
+    Ok(interrupter)
+}
+
+/// Burn puts an optimiser's loaded state on its default device first, which is a GPU where wgpu is
+/// compiled in, whether there is one or not. `BURN_DEVICE` says otherwise and is read once, so
+/// the program starts again with it.
+fn start_again_with_cpu_records() -> std::io::Result<()> {
+    const VARIABLE: &str = "BURN_DEVICE";
+    if !cfg!(feature = "wgpu") || std::env::var_os(VARIABLE).is_some() {
+        return Ok(());
+    }
+    let mut command = std::process::Command::new(std::env::current_exe()?);
+    command
+        .args(std::env::args_os().skip(1))
+        .env(VARIABLE, "flex");
+    #[cfg(unix)]
+    return Err(std::os::unix::process::CommandExt::exec(&mut command));
+    #[cfg(not(unix))]
+    std::process::exit(command.status()?.code().unwrap_or(1));
+}

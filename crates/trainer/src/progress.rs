@@ -1,0 +1,47 @@
+//! Progress bars.
+
+use std::sync::Mutex;
+
+use cifar10::{Event, Progress};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Shows what fetching and converting the data takes: a bar with the time left on a terminal, and
+/// plain lines elsewhere.
+#[derive(Debug, Default)]
+pub struct FetchProgress {
+    bar: Mutex<Option<ProgressBar>>,
+}
+
+impl Progress for FetchProgress {
+    fn report(&self, event: Event<'_>) {
+        let mut bar = crate::training::lock(&self.bar);
+        match event {
+            Event::Start { task, total } => {
+                let style = ProgressStyle::with_template(
+                    "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
+                );
+                let new = ProgressBar::new(total).with_message(task.to_owned());
+                // A template that indicatif refuses leaves its own bar, which also serves.
+                if let Ok(style) = style {
+                    new.set_style(style);
+                }
+                *bar = Some(new);
+            }
+            Event::Advance(done) => {
+                if let Some(bar) = &*bar {
+                    bar.set_position(done);
+                }
+            }
+            Event::Finish => {
+                if let Some(bar) = bar.take() {
+                    bar.finish_and_clear();
+                }
+            }
+            Event::Note(note) => match &*bar {
+                Some(bar) => bar.suspend(|| eprintln!("{note}")),
+                None => eprintln!("{note}"),
+            },
+            _ => {}
+        }
+    }
+}

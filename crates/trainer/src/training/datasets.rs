@@ -1,0 +1,115 @@
+//! The images that a recipe asks for, and their batches.
+
+use std::path::Path;
+
+use cifar10::{Augmentation, Images, Loader, LoaderConfig, Normalization};
+
+use crate::progress::FetchProgress;
+use crate::recipe::{self, DatasetSpec, Normalize, Recipe};
+use crate::run::DataRecord;
+
+/// Batches of the three parts of a data set.
+#[derive(Debug)]
+pub struct Loaders {
+    /// Shuffled and augmented.
+    pub train: Loader,
+    /// The hold-out, in order.
+    pub valid: Loader,
+    /// The test set, in order.
+    pub test: Loader,
+}
+
+/// The images of a run, and what its record says of them.
+#[derive(Debug)]
+pub struct Data {
+    /// All training images, the hold-out included.
+    pub train: Images,
+    /// The test images.
+    pub test: Images,
+    /// Where they came from.
+    pub record: DataRecord,
+}
+
+/// The images that `recipe` asks for, CIFAR-10 from `data_dir` where one is given.
+///
+/// # Errors
+/// [`cifar10::Error`] where they cannot be had.
+pub fn images(recipe: &Recipe, data_dir: Option<&Path>) -> Result<Data, cifar10::Error> {
+    let dataset = recipe.data.source.name().to_owned();
+    match recipe.data.source {
+        DatasetSpec::Cifar10 => {
+            let source = cifar10::SourceOptions {
+                data_dir: data_dir
+                    .map(Path::to_owned)
+                    .or_else(cifar10::source::data_dir_from_env),
+                ..Default::default()
+            };
+            let data = cifar10::load(&source, &FetchProgress::default())?;
+            let sha256 = data
+                .hashes
+                .iter()
+                .map(|(f, h)| ((*f).to_owned(), (*h).to_owned()));
+            Ok(Data {
+                record: DataRecord {
+                    dataset,
+                    origin: data.origin.folder.display().to_string(),
+                    sha256: sha256.collect(),
+                },
+                train: data.train,
+                test: data.test,
+            })
+        }
+        DatasetSpec::Synthetic {
+            train_images,
+            test_images,
+        } => {
+            eprintln!("training on synthetic data, which is generated and no photograph");
+            use cifar10::synthetic::{Part, generate};
+            Ok(Data {
+                train: generate(Part::Train, train_images, recipe.seed),
+                test: generate(Part::Test, test_images, recipe.seed),
+                record: DataRecord {
+                    dataset,
+                    origin: "generated".to_owned(),
+                    sha256: Vec::new(),
+                },
+            })
+        }
+    }
+}
+
+/// Batches of `data` as `recipe` wants them.
+///
+/// # Errors
+/// [`cifar10::Error`] where the hold-out or the augmentation does not fit the data.
+pub fn loaders(recipe: &Recipe, data: &Data) -> Result<Loaders, cifar10::Error> {
+    let (train, test) = (data.train.clone(), data.test.clone());
+    let split = cifar10::split(train.labels(), recipe.validation, recipe.seed)?;
+    let normalization = match recipe.data.normalize {
+        Normalize::Channel => Normalization::CHANNEL,
+        Normalize::Half => Normalization::HALF,
+    };
+    let augmentations = recipe
+        .data
+        .augment
+        .iter()
+        .map(|augmentation| match *augmentation {
+            recipe::Augmentation::Crop { padding } => Augmentation::Crop { padding },
+            recipe::Augmentation::Flip => Augmentation::Flip,
+        })
+        .collect();
+    let evaluation = LoaderConfig {
+        normalization,
+        ..LoaderConfig::evaluation(500)
+    };
+    let training = LoaderConfig {
+        normalization,
+        augmentations,
+        ..LoaderConfig::training(recipe.batch_size, recipe.seed)
+    };
+    Ok(Loaders {
+        train: Loader::new(train.clone(), split.train, training)?,
+        valid: Loader::new(train, split.valid, evaluation.clone())?,
+        test: Loader::all(test, evaluation)?,
+    })
+}
