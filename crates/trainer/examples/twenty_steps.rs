@@ -21,7 +21,8 @@ use trainer::recipe::OptimizerSpec;
 use trainer::training::{Batch, Classifier, optimizer, weights};
 
 const STEPS: usize = 20;
-const LEARNING_RATE: f64 = 0.01;
+/// The tutorial's. A higher one lets rounding grow faster from step to step.
+const LEARNING_RATE: f64 = 0.001;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
