@@ -2,7 +2,8 @@
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]\n       cargo xtask test";
+const USAGE: &str =
+    "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]\n       cargo xtask test [--wgpu]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -16,13 +17,7 @@ fn main() -> ExitCode {
             line.extend(rest.iter().map(String::as_str));
             cargo(&line)
         }
-        Some("test") => [
-            &["fmt", "--all", "--check"][..],
-            &["clippy", "--workspace", "--all-targets"],
-            &["test", "--workspace"],
-        ]
-        .iter()
-        .all(|line| cargo(line)),
+        Some("test") => test(rest.iter().any(|argument| argument == "--wgpu")),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
@@ -35,10 +30,50 @@ fn main() -> ExitCode {
     }
 }
 
+/// Formatting, lints, every test and the documentation; with `wgpu` the tests that need an
+/// adapter instead, for which a software one is enough.
+fn test(wgpu: bool) -> bool {
+    if wgpu {
+        return cargo(&[
+            "test",
+            "--package",
+            "model",
+            "--package",
+            "trainer",
+            "--features",
+            "wgpu",
+        ]);
+    }
+    [
+        &["fmt", "--all", "--check"][..],
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "--deny",
+            "warnings",
+        ],
+        &["test", "--workspace"],
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+        ],
+    ]
+    .iter()
+    .all(|line| cargo(line))
+}
+
 /// Runs cargo and says whether it succeeded.
 fn cargo(arguments: &[&str]) -> bool {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(program).args(arguments).status() {
+    match Command::new(program)
+        .args(arguments)
+        .env("RUSTDOCFLAGS", "--deny warnings")
+        .status()
+    {
         Ok(status) => status.success(),
         Err(error) => {
             eprintln!("error: cargo could not be started: {error}");

@@ -1,6 +1,6 @@
 //! The time of every operation of SimpleCnn (batches of 4 and 128) and of ResNet-20 (batch 128),
 //! with one and with two threads. Run it with
-//! `cargo run --release -p cpu-kernels --example step_time`.
+//! `cargo run -p cpu-kernels --example step_time`.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
