@@ -254,7 +254,7 @@ pub struct CheckpointSpec {
 /// Reads the recipe `name_or_file`, applies `overrides` in their order, and checks every value.
 ///
 /// What holds a path separator or ends in `.toml` is a file. Anything else is first looked up among the
-/// built-in recipes ([`builtin`]), then as a file. `known_networks` are the names that the key `network`
+/// built-in recipes ([`builtin()`]), then as a file. `known_networks` are the names that the key `network`
 /// may have.
 ///
 /// An override of `optimizer.name`, `schedule.name` or `data.dataset` drops those of the file's keys that
