@@ -1,19 +1,55 @@
-//! Progress bars.
+//! Progress bars, and how much the program says.
 
 use std::sync::Mutex;
 
 use cifar10::{Event, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
+/// How much the program says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Verbosity {
+    /// Only results and errors.
+    Quiet,
+    /// Progress.
+    #[default]
+    Normal,
+    /// Progress, and what the run works with.
+    Verbose,
+}
+
+impl Verbosity {
+    /// Prints a remark to standard error unless only results are wanted.
+    pub fn note(self, text: &str) {
+        if self != Self::Quiet {
+            eprintln!("{text}");
+        }
+    }
+}
+
 /// Shows what fetching and converting the data takes: a bar with the time left on a terminal, and
 /// plain lines elsewhere.
 #[derive(Debug, Default)]
 pub struct FetchProgress {
     bar: Mutex<Option<ProgressBar>>,
+    verbosity: Verbosity,
+}
+
+impl FetchProgress {
+    /// Progress that says as much as `verbosity` allows.
+    #[must_use]
+    pub fn new(verbosity: Verbosity) -> Self {
+        Self {
+            bar: Mutex::default(),
+            verbosity,
+        }
+    }
 }
 
 impl Progress for FetchProgress {
     fn report(&self, event: Event<'_>) {
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
         let mut bar = crate::training::lock(&self.bar);
         match event {
             Event::Start { task, total } => {

@@ -7,6 +7,7 @@ use cifar10::{CLASS_NAMES, SourceOptions};
 use clap::{Args, Subcommand};
 
 use super::Outcome;
+use super::options::VerbosityOptions;
 use crate::progress::FetchProgress;
 
 /// Fetch, verify and describe CIFAR-10.
@@ -15,6 +16,8 @@ use crate::progress::FetchProgress;
 pub struct Data {
     #[command(subcommand)]
     command: Action,
+    #[command(flatten)]
+    verbosity: VerbosityOptions,
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +48,7 @@ enum Action {
 impl Data {
     /// Runs the action.
     pub fn run(&self) -> Outcome {
-        let progress = FetchProgress::default();
+        let progress = FetchProgress::new(self.verbosity.choice());
         let options = |data_dir: &Option<PathBuf>| SourceOptions {
             data_dir: data_dir.clone().or_else(cifar10::source::data_dir_from_env),
             ..Default::default()

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use model::{Network, NetworkKind};
 
 use super::Outcome;
-use super::options::{DeviceOptions, Places};
+use super::options::{DeviceOptions, Places, VerbosityOptions};
 use crate::run::{CLASSES, RunFolder};
 use crate::training::{datasets, weights};
 use crate::{evaluation, recipe, run};
@@ -35,6 +35,8 @@ pub struct Eval {
     device: DeviceOptions,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    verbosity: VerbosityOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -70,7 +72,11 @@ impl Eval {
             .into());
         }
         let device = self.device.choice()?.open()?;
-        let data = datasets::images(&recipe, self.places.data_dir.as_deref())?;
+        let data = datasets::images(
+            &recipe,
+            self.places.data_dir.as_deref(),
+            self.verbosity.choice(),
+        )?;
         let loaders = datasets::loaders(&recipe, &data)?;
         let (name, loader) = match self.split {
             Split::Test => ("test", &loaders.test),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::device::{BackendName, DeviceChoice, DeviceError};
+use crate::progress::Verbosity;
 
 /// Where to compute.
 #[derive(Debug, Clone, Args)]
@@ -35,6 +36,28 @@ impl DeviceOptions {
             device: self.device.parse()?,
             threads: self.threads,
         })
+    }
+}
+
+/// How much the program says.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct VerbosityOptions {
+    /// Shows no progress: only the result, and errors.
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Says more: device, data, hashes, and a line a second in place of one every five.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl VerbosityOptions {
+    /// What the options ask for.
+    pub fn choice(self) -> Verbosity {
+        match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        }
     }
 }
 

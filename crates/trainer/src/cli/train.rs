@@ -8,7 +8,7 @@ use clap::Args;
 use model::NetworkKind;
 
 use super::Outcome;
-use super::options::{DeviceOptions, Places};
+use super::options::{DeviceOptions, Places, VerbosityOptions};
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, RunState};
 use crate::training::{self, TrainOptions};
@@ -60,6 +60,8 @@ pub struct Train {
     device: DeviceOptions,
     #[command(flatten)]
     places: Places,
+    #[command(flatten)]
+    verbosity: VerbosityOptions,
 }
 
 impl Train {
@@ -74,6 +76,7 @@ impl Train {
             data_dir: self.places.data_dir.clone(),
             artifacts: self.places.artifacts.clone(),
             resume: self.resume.clone(),
+            verbosity: self.verbosity.choice(),
         };
         let (folder, result) = training::train(&recipe, &options, &interrupter()?)?;
         let path = folder.path().display();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cifar10::{Augmentation, Images, Loader, LoaderConfig, Normalization};
 
-use crate::progress::FetchProgress;
+use crate::progress::{FetchProgress, Verbosity};
 use crate::recipe::{self, DatasetSpec, Normalize, Recipe};
 use crate::run::DataRecord;
 
@@ -34,7 +34,11 @@ pub struct Data {
 ///
 /// # Errors
 /// [`cifar10::Error`] where they cannot be had.
-pub fn images(recipe: &Recipe, data_dir: Option<&Path>) -> Result<Data, cifar10::Error> {
+pub fn images(
+    recipe: &Recipe,
+    data_dir: Option<&Path>,
+    verbosity: Verbosity,
+) -> Result<Data, cifar10::Error> {
     let dataset = recipe.data.source.name().to_owned();
     match recipe.data.source {
         DatasetSpec::Cifar10 => {
@@ -44,7 +48,7 @@ pub fn images(recipe: &Recipe, data_dir: Option<&Path>) -> Result<Data, cifar10:
                     .or_else(cifar10::source::data_dir_from_env),
                 ..Default::default()
             };
-            let data = cifar10::load(&source, &FetchProgress::default())?;
+            let data = cifar10::load(&source, &FetchProgress::new(verbosity))?;
             let sha256 = data
                 .hashes
                 .iter()
@@ -63,7 +67,7 @@ pub fn images(recipe: &Recipe, data_dir: Option<&Path>) -> Result<Data, cifar10:
             train_images,
             test_images,
         } => {
-            eprintln!("training on synthetic data, which is generated and no photograph");
+            verbosity.note("training on synthetic data, which is generated and no photograph");
             use cifar10::synthetic::{Part, generate};
             Ok(Data {
                 train: generate(Part::Train, train_images, recipe.seed),

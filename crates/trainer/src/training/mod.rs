@@ -28,7 +28,7 @@ pub mod weights;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use burn::data::dataloader::DataLoader;
 use burn::tensor::Device;
@@ -39,6 +39,7 @@ use model::{Network, NetworkKind};
 
 use crate::device::DeviceChoice;
 use crate::evaluation;
+use crate::progress::Verbosity;
 use crate::recipe::{Recipe, Select};
 use crate::run::{self, CLASSES, CsvLog, Environment, RunFolder, RunResult, RunState};
 
@@ -64,6 +65,8 @@ pub struct TrainOptions {
     pub artifacts: PathBuf,
     /// The run to go on with.
     pub resume: Option<String>,
+    /// How much the run says.
+    pub verbosity: Verbosity,
 }
 
 /// Trains `recipe` and writes its run folder. `interrupter` stops it after the current step.
@@ -82,7 +85,7 @@ pub fn train(
         .as_deref()
         .map(|run| Resumed::find(&options.artifacts, run))
         .transpose()?;
-    let data = datasets::images(recipe, options.data_dir.as_deref())?;
+    let data = datasets::images(recipe, options.data_dir.as_deref(), options.verbosity)?;
     let loaders = datasets::loaders(recipe, &data)?;
     let autodiff = device.clone().autodiff();
     let network = Network::init(kind, CLASSES, recipe.seed, &autodiff)?;
@@ -96,6 +99,7 @@ pub fn train(
         folder: &folder,
         loaders: &loaders,
         device: &device,
+        origin: &data.record.origin,
     };
     let record = Arc::new(Mutex::new(Record::default()));
     let network = run.fit(network, interrupter, &record, resumed.as_ref())?;
@@ -117,7 +121,7 @@ fn start_folder(
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
-        rustc: env!("CARGO_PKG_RUST_VERSION").to_owned(),
+        rustc: option_env!("TRAINER_RUSTC").unwrap_or("unknown").to_owned(),
         burn: "0.22.1".to_owned(),
         backend: options.device.backend.name().to_owned(),
         device: options.device.describe(device),
@@ -141,6 +145,7 @@ struct Run<'a> {
     folder: &'a RunFolder,
     loaders: &'a Loaders,
     device: &'a Device,
+    origin: &'a str,
 }
 
 impl Run<'_> {
@@ -159,8 +164,10 @@ impl Run<'_> {
         let done = resumed.map_or(0, |resumed| resumed.epoch);
         let steps_done = done as u64 * steps_per_epoch;
         lock(record).seconds = resumed.map_or(0.0, |resumed| resumed.seconds);
-        let dashboard = std::io::stdout().is_terminal();
-        let mut log = Log::open(&folder.log(), !dashboard)?;
+        let verbosity = self.options.verbosity;
+        let quiet = verbosity == Verbosity::Quiet;
+        let dashboard = std::io::stdout().is_terminal() && !quiet;
+        let mut log = Log::open(&folder.log(), !dashboard && !quiet)?;
         log.line(&format!(
             "{} on {}, {} images for training, {} held out, {epochs} epochs, {steps} steps: {}",
             recipe.network,
@@ -169,6 +176,15 @@ impl Run<'_> {
             self.loaders.valid.len(),
             folder.path().display(),
         ))?;
+        if verbosity == Verbosity::Verbose {
+            log.line(&format!(
+                "{} on {}, {} threads, data from {}",
+                self.options.device.backend.name(),
+                self.options.device.describe(self.device),
+                self.options.device.threads(),
+                self.origin,
+            ))?;
+        }
         let autodiff = self.device.clone().autodiff();
         let training = Loop {
             device: autodiff.clone(),
@@ -181,6 +197,11 @@ impl Run<'_> {
                 CsvLog::resume(&folder.steps(), steps_done)?,
             )),
             log: Mutex::new(log),
+            line_every: Duration::from_secs(if verbosity == Verbosity::Verbose {
+                1
+            } else {
+                5
+            }),
         };
         let train: Arc<dyn DataLoader<Batch>> = Arc::new(DeviceLoader::new(
             self.loaders.train.clone(),

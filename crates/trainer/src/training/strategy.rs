@@ -58,10 +58,9 @@ pub struct Loop {
     pub tables: Mutex<(CsvLog<MetricsRow>, CsvLog<StepRow>)>,
     /// The lines of a run without a dashboard, and its `run.log`.
     pub log: Mutex<Log>,
+    /// How often a run without a dashboard says how far it is.
+    pub line_every: Duration,
 }
-
-/// How often a run without a dashboard says how far it is.
-const STEP_LINE_EVERY: Duration = Duration::from_secs(5);
 
 type Processor = SupervisedTrainingEventProcessor<Classifier>;
 
@@ -229,7 +228,7 @@ impl Loop {
             };
             lock(&self.tables).1.append(&row)?;
             lock(&self.log).step(
-                STEP_LINE_EVERY,
+                self.line_every,
                 &row,
                 self.steps,
                 figures.hits.value(),
