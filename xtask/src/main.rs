@@ -1,9 +1,13 @@
-//! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`.
+//! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
+//! `cargo xtask bench`.
+
+mod bench;
 
 use std::process::{Command, ExitCode};
 
-const USAGE: &str =
-    "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]\n       cargo xtask test [--wgpu]";
+const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
+       cargo xtask test [--wgpu]
+       cargo xtask bench [--help]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -17,6 +21,13 @@ fn main() -> ExitCode {
             line.extend(rest.iter().map(String::as_str));
             cargo(&line)
         }
+        Some("bench") => match bench::run(&rest) {
+            Ok(()) => true,
+            Err(message) => {
+                eprintln!("error: {message}");
+                false
+            }
+        },
         Some("test") => test(rest.iter().any(|argument| argument == "--wgpu")),
         _ => {
             eprintln!("{USAGE}");

@@ -4,8 +4,12 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
 use rayon::ThreadPool;
-use rayon::prelude::*;
 use thiserror::Error;
+
+use crate::divide::Divide;
+use crate::isa::{Isa, IsaError};
+use crate::product::{Group, Run, Term};
+use crate::simd::{CheckedIsa, Kernel, dispatch};
 
 /// Why a [`Context`] could not be made.
 #[derive(Debug, Error)]
@@ -22,6 +26,20 @@ pub enum ContextError {
         /// What the thread pool reported.
         source: rayon::ThreadPoolBuildError,
     },
+    /// The instruction set that was asked for cannot be used.
+    #[error(transparent)]
+    Isa(#[from] IsaError),
+}
+
+/// How exactly convolutions are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Precision {
+    /// Every product of the definition.
+    Exact,
+    /// Winograd's algorithm where it pays: up to four times fewer products, and rounding errors of
+    /// some 1e-6 of a value in place of some 1e-7.
+    #[default]
+    Fast,
 }
 
 /// Threads and scratch buffers for the operations of this crate.
@@ -34,18 +52,35 @@ pub struct Context {
     threads: usize,
     /// Absent with one thread: work then runs on the caller's thread.
     pool: Option<ThreadPool>,
+    isa: CheckedIsa,
+    precision: Precision,
+    runs: Shelf<Run>,
+    terms: Shelf<Term>,
+    groups: Shelf<Group>,
     floats: Shelf<f32>,
     doubles: Shelf<f64>,
 }
 
 impl Context {
-    /// A context with `threads` threads. With one thread, operations run on the caller's thread
-    /// and no thread is started.
+    /// A context with `threads` threads, [`Precision::Fast`], and the instruction set that
+    /// [`Isa::chosen`] gives. With one thread, operations run on the caller's thread and no thread
+    /// is started.
     ///
     /// # Errors
     ///
-    /// `threads` is zero, or the operating system refuses to start so many.
+    /// `threads` is zero, the operating system refuses to start so many, or
+    /// [`crate::isa::ISA_VARIABLE`] names what this processor lacks.
     pub fn new(threads: usize) -> Result<Self, ContextError> {
+        Self::with(threads, Precision::default(), Isa::chosen()?)
+    }
+
+    /// A context with `threads` threads, `precision` and `isa`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::new`], where this processor lacks `isa`.
+    pub fn with(threads: usize, precision: Precision, isa: Isa) -> Result<Self, ContextError> {
+        let isa = CheckedIsa::new(isa)?;
         let pool = match threads {
             0 => return Err(ContextError::NoThreads),
             1 => None,
@@ -60,6 +95,11 @@ impl Context {
         Ok(Self {
             threads,
             pool,
+            isa,
+            precision,
+            runs: Shelf::default(),
+            terms: Shelf::default(),
+            groups: Shelf::default(),
             floats: Shelf::default(),
             doubles: Shelf::default(),
         })
@@ -71,6 +111,64 @@ impl Context {
         self.threads
     }
 
+    /// The instruction set in use.
+    #[must_use]
+    pub fn isa(&self) -> Isa {
+        self.isa.isa()
+    }
+
+    /// How exactly convolutions are computed.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Elements of a vector.
+    pub(crate) fn lanes(&self) -> usize {
+        self.isa.lanes()
+    }
+
+    /// Runs `kernel` on the caller's thread.
+    #[inline]
+    pub(crate) fn compute<K: Kernel>(&self, kernel: K) -> K::Output {
+        dispatch(self.isa, kernel)
+    }
+
+    /// Calls `body(chunk, parts)` for each of `chunks` chunks of `data`.
+    pub(crate) fn divide<D: Divide>(
+        &self,
+        chunks: usize,
+        data: D,
+        body: impl Fn(usize, D) + Send + Sync,
+    ) {
+        match &self.pool {
+            Some(pool) if chunks > 1 => pool.install(|| divide(0, chunks, data, &body)),
+            _ => {
+                let mut rest = data;
+                for chunk in 0..chunks {
+                    let (first, others) = rest.split(1);
+                    body(chunk, first);
+                    rest = others;
+                }
+            }
+        }
+    }
+
+    /// Room for the runs of a product, with unspecified values.
+    pub(crate) fn runs(&self, len: usize) -> Scratch<'_, Run> {
+        self.runs.take(len)
+    }
+
+    /// Room for the terms of a sparse product, with unspecified values.
+    pub(crate) fn terms(&self, len: usize) -> Scratch<'_, Term> {
+        self.terms.take(len)
+    }
+
+    /// Room for the groups of a sparse product, with unspecified values.
+    pub(crate) fn groups(&self, len: usize) -> Scratch<'_, Group> {
+        self.groups.take(len)
+    }
+
     /// A scratch buffer of `len` elements with unspecified values.
     pub(crate) fn floats(&self, len: usize) -> Scratch<'_, f32> {
         self.floats.take(len)
@@ -80,54 +178,25 @@ impl Context {
     pub(crate) fn doubles(&self, len: usize) -> Scratch<'_, f64> {
         self.doubles.take(len)
     }
+}
 
-    /// Calls `body(index, chunk)` for every chunk of `chunk_len` elements of `data`.
-    pub(crate) fn for_each_chunk<T: Send>(
-        &self,
-        data: &mut [T],
-        chunk_len: usize,
-        body: impl Fn(usize, &mut [T]) + Send + Sync,
-    ) {
-        match &self.pool {
-            Some(pool) if data.len() > chunk_len => pool.install(|| {
-                data.par_chunks_mut(chunk_len)
-                    .enumerate()
-                    .for_each(|(index, chunk)| body(index, chunk));
-            }),
-            _ => {
-                for (index, chunk) in data.chunks_mut(chunk_len).enumerate() {
-                    body(index, chunk);
-                }
-            }
-        }
+/// Halves the chunks until one is left, and lets idle threads take halves.
+fn divide<D: Divide>(
+    first: usize,
+    chunks: usize,
+    data: D,
+    body: &(impl Fn(usize, D) + Send + Sync),
+) {
+    if chunks <= 1 {
+        body(first, data);
+        return;
     }
-
-    /// Calls `body(index, first_chunk, second_chunk)` for the chunks of two slices that are cut
-    /// into the same number of chunks.
-    pub(crate) fn for_each_chunk_pair<T: Send, U: Send>(
-        &self,
-        (first, first_len): (&mut [T], usize),
-        (second, second_len): (&mut [U], usize),
-        body: impl Fn(usize, &mut [T], &mut [U]) + Send + Sync,
-    ) {
-        match &self.pool {
-            Some(pool) if first.len() > first_len => pool.install(|| {
-                first
-                    .par_chunks_mut(first_len)
-                    .zip(second.par_chunks_mut(second_len))
-                    .enumerate()
-                    .for_each(|(index, (a, b))| body(index, a, b));
-            }),
-            _ => {
-                let pairs = first
-                    .chunks_mut(first_len)
-                    .zip(second.chunks_mut(second_len));
-                for (index, (a, b)) in pairs.enumerate() {
-                    body(index, a, b);
-                }
-            }
-        }
-    }
+    let half = chunks / 2;
+    let (left, right) = data.split(half);
+    rayon::join(
+        || divide(first, half, left, body),
+        || divide(first + half, chunks - half, right, body),
+    );
 }
 
 /// Buffers that nobody uses at the moment.

@@ -10,9 +10,9 @@
 //! | [`shape`] | the shapes that operations take, and [`ShapeError`] |
 //! | [`conv`] | two-dimensional convolution and its three gradients |
 //! | [`mod@linear`] | fully connected layers |
-//! | [`norm`] | batch normalisation |
-//! | [`pool`] | maximum pooling, global average pooling |
-//! | [`activation`] | the rectifier |
+//! | [`block`] | whole parts of a network: convolution, normalisation, rectifier, pooling |
+//! | [`pool`] | global average pooling |
+//! | [`optimizer`] | steps of optimizers |
 //! | [`loss`] | softmax cross-entropy |
 //! | [`mod@reference`] | the same operations as plain loops, the truth for tests |
 //!
@@ -49,25 +49,30 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod activation;
+pub mod block;
 pub mod context;
 pub mod conv;
+mod divide;
+mod image;
+pub mod isa;
+mod layout;
 pub mod linear;
 pub mod loss;
-mod matmul;
-pub mod norm;
+mod memory;
+pub mod optimizer;
 mod partition;
 pub mod pool;
+mod product;
 pub mod reference;
 pub mod shape;
+mod simd;
 
-pub use activation::{relu, relu_backward};
-pub use context::{Context, ContextError};
-pub use conv::{
-    conv2d, conv2d_backward_bias, conv2d_backward_input, conv2d_backward_weight, conv2d_bias,
-};
-pub use linear::{linear, linear_backward_bias, linear_backward_input, linear_backward_weight};
+pub use context::{Context, ContextError, Precision};
+pub use conv::{conv2d, conv2d_backward_input, conv2d_backward_weight};
+pub use isa::{Isa, IsaError};
+pub use linear::{linear, linear_backward};
 pub use loss::{LossError, softmax_cross_entropy};
-pub use norm::{batch_norm_backward, batch_norm_infer, batch_norm_train};
-pub use pool::{global_avg_pool, global_avg_pool_backward, max_pool2d, max_pool2d_backward};
-pub use shape::{ChannelShape, ConvShape, LinearShape, LossShape, PoolShape, ShapeError};
+pub use memory::buffer;
+pub use optimizer::{SgdStep, sgd_step};
+pub use pool::{global_avg_pool, global_avg_pool_backward};
+pub use shape::{ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, ShapeError};

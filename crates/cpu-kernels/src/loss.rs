@@ -17,7 +17,7 @@ pub enum LossError {
         /// The row of the batch.
         row: usize,
         /// Its label.
-        label: i64,
+        label: i32,
         /// The number of classes.
         classes: usize,
     },
@@ -45,7 +45,7 @@ pub enum LossError {
 pub fn softmax_cross_entropy(
     shape: &LossShape,
     logits: &[f32],
-    labels: &[i64],
+    labels: &[i32],
     smoothing: f32,
     d_logits: &mut [f32],
 ) -> Result<f32, LossError> {

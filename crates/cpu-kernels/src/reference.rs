@@ -7,7 +7,8 @@
 //!
 //! These functions trust their caller: a slice that is shorter than the shape asks for panics.
 
-use crate::shape::{ChannelShape, ConvShape, LinearShape, LossShape, PoolShape};
+use crate::optimizer::SgdStep;
+use crate::shape::{ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape};
 
 /// Calls `visit(x_index, w_index, y_index)` for every multiplication of a convolution.
 fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
@@ -16,7 +17,8 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
         for o in 0..s.out_channels {
             for row in 0..s.out_height {
                 for column in 0..s.out_width {
-                    let y = ((n * s.out_channels + o) * s.out_height + row) * s.out_width + column;
+                    let pixel = (n * s.out_height + row) * s.out_width + column;
+                    let y = pixel * s.out_channels + o;
                     for i in 0..s.in_channels {
                         for ky in 0..s.kernel_height {
                             for kx in 0..s.kernel_width {
@@ -26,9 +28,9 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
                                     .contains(&padded_row)
                                     && (s.padding..s.padding + s.width).contains(&padded_column);
                                 if inside {
-                                    let x_row =
-                                        (n * s.in_channels + i) * s.height + padded_row - s.padding;
-                                    let x = x_row * s.width + padded_column - s.padding;
+                                    let x_row = n * s.height + padded_row - s.padding;
+                                    let pixel = x_row * s.width + padded_column - s.padding;
+                                    let x = pixel * s.in_channels + i;
                                     let w_row = (o * s.in_channels + i) * s.kernel_height + ky;
                                     visit(x, w_row * s.kernel_width + kx, y);
                                 }
@@ -44,9 +46,8 @@ fn for_each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize
 /// The output of a convolution with a bias `[out_channels]`.
 #[must_use]
 pub fn conv2d(shape: &ConvShape, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
-    let pixels = shape.out_height * shape.out_width;
     let mut output: Vec<f64> = (0..shape.output_len())
-        .map(|index| bias[index / pixels % shape.out_channels])
+        .map(|index| bias[index % shape.out_channels])
         .collect();
     for_each_product(shape, |xi, wi, yi| output[yi] += x[xi] * w[wi]);
     output
@@ -71,10 +72,9 @@ pub fn conv2d_backward_weight(shape: &ConvShape, x: &[f64], dy: &[f64]) -> Vec<f
 /// The gradient of a convolution by its bias.
 #[must_use]
 pub fn conv2d_backward_bias(shape: &ConvShape, dy: &[f64]) -> Vec<f64> {
-    let pixels = shape.out_height * shape.out_width;
     let mut db = vec![0.0; shape.out_channels];
     for (index, dy) in dy.iter().enumerate() {
-        db[index / pixels % shape.out_channels] += dy;
+        db[index % shape.out_channels] += dy;
     }
     db
 }
@@ -131,20 +131,19 @@ pub fn linear_backward_bias(shape: &LinearShape, dy: &[f64]) -> Vec<f64> {
     db
 }
 
-/// The maxima of a maximum pooling and their places within their windows.
+/// The maxima of planes of `height` by `width` pixels in windows of `pool` by `pool` pixels, and
+/// their places within their windows.
 #[must_use]
-pub fn max_pool2d(shape: &PoolShape, x: &[f64]) -> (Vec<f64>, Vec<u8>) {
-    let s = shape;
+pub fn max_pool2d([height, width]: [usize; 2], pool: usize, planes: &[f64]) -> (Vec<f64>, Vec<u8>) {
     let (mut y, mut indices) = (Vec::new(), Vec::new());
-    for plane in x.chunks_exact(s.height * s.width) {
-        for row in 0..s.out_height {
-            for column in 0..s.out_width {
+    for plane in planes.chunks_exact(height * width) {
+        for row in 0..height / pool {
+            for column in 0..width / pool {
                 let mut greatest = f64::NEG_INFINITY;
                 let mut place = 0;
-                for tap in 0..s.kernel * s.kernel {
-                    let x_row = row * s.stride + tap / s.kernel;
-                    let x_column = column * s.stride + tap % s.kernel;
-                    let value = plane[x_row * s.width + x_column];
+                for tap in 0..pool * pool {
+                    let (down, across) = (row * pool + tap / pool, column * pool + tap % pool);
+                    let value = plane[down * width + across];
                     if value > greatest || value.is_nan() {
                         (greatest, place) = (value, tap as u8);
                     }
@@ -157,24 +156,101 @@ pub fn max_pool2d(shape: &PoolShape, x: &[f64]) -> (Vec<f64>, Vec<u8>) {
     (y, indices)
 }
 
-/// The gradient of a maximum pooling.
+/// The gradient of [`max_pool2d`] by `planes` planes.
 #[must_use]
-pub fn max_pool2d_backward(shape: &PoolShape, dy: &[f64], indices: &[u8]) -> Vec<f64> {
-    let s = shape;
-    let mut dx = vec![0.0; s.input_len()];
+pub fn max_pool2d_backward(
+    [height, width]: [usize; 2],
+    pool: usize,
+    planes: usize,
+    dy: &[f64],
+    indices: &[u8],
+) -> Vec<f64> {
+    let (out_height, out_width) = (height / pool, width / pool);
+    let mut dx = vec![0.0; planes * height * width];
     for (output, (dy, &index)) in dy.iter().zip(indices).enumerate() {
-        let plane = output / (s.out_height * s.out_width);
-        let row = output / s.out_width % s.out_height * s.stride + usize::from(index) / s.kernel;
-        let column = output % s.out_width * s.stride + usize::from(index) % s.kernel;
-        dx[(plane * s.height + row) * s.width + column] += dy;
+        let plane = output / (out_height * out_width);
+        let row = output / out_width % out_height * pool + usize::from(index) / pool;
+        let column = output % out_width * pool + usize::from(index) % pool;
+        dx[(plane * height + row) * width + column] += dy;
     }
     dx
+}
+
+/// Images of planes, `[batch, channels, pixels]`, as `[batch, pixels, channels]`.
+#[must_use]
+pub fn to_pixels(channels: usize, pixels: usize, planes: &[f64]) -> Vec<f64> {
+    transpose(channels, pixels, planes)
+}
+
+/// The inverse of [`to_pixels`].
+#[must_use]
+pub fn to_planes(channels: usize, pixels: usize, images: &[f64]) -> Vec<f64> {
+    transpose(pixels, channels, images)
+}
+
+/// Transposes matrices of `rows` by `columns` that lie one after the other.
+fn transpose(rows: usize, columns: usize, matrices: &[f64]) -> Vec<f64> {
+    let transposed = |matrix: &[f64]| -> Vec<f64> {
+        (0..rows * columns)
+            .map(|index| matrix[index % rows * columns + index / rows])
+            .collect()
+    };
+    matrices
+        .chunks_exact(rows * columns)
+        .flat_map(transposed)
+        .collect()
+}
+
+/// The rectified convolution before the pooling of a block, in planes.
+fn rectified_planes(shape: &ConvPoolShape, x: &[f64], w: &[f64], bias: &[f64]) -> Vec<f64> {
+    let conv = &shape.conv;
+    let x = to_pixels(conv.in_channels, conv.height * conv.width, x);
+    let output = relu(&conv2d(conv, &x, w, bias));
+    to_planes(conv.out_channels, conv.out_pixels(), &output)
+}
+
+/// Convolution, bias, rectifier and maximum pooling of planes: the maxima and their places.
+#[must_use]
+pub fn conv_pool(shape: &ConvPoolShape, x: &[f64], w: &[f64], bias: &[f64]) -> (Vec<f64>, Vec<u8>) {
+    let planes = rectified_planes(shape, x, w, bias);
+    max_pool2d(
+        [shape.conv.out_height, shape.conv.out_width],
+        shape.pool,
+        &planes,
+    )
+}
+
+/// The gradients `(dw, db, dx)` of [`conv_pool`], whose maxima are at `indices`.
+#[must_use]
+pub fn conv_pool_backward(
+    shape: &ConvPoolShape,
+    x: &[f64],
+    w: &[f64],
+    bias: &[f64],
+    indices: &[u8],
+    dy: &[f64],
+) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+    let conv = &shape.conv;
+    let size = [conv.out_height, conv.out_width];
+    let planes = conv.batch * conv.out_channels;
+    let gradient = max_pool2d_backward(size, shape.pool, planes, dy, indices);
+    let gradient = relu_backward(&rectified_planes(shape, x, w, bias), &gradient);
+    let gradient = to_pixels(conv.out_channels, conv.out_pixels(), &gradient);
+    let pixels = to_pixels(conv.in_channels, conv.height * conv.width, x);
+    let dx = conv2d_backward_input(conv, w, &gradient);
+    (
+        conv2d_backward_weight(conv, &pixels, &gradient),
+        conv2d_backward_bias(conv, &gradient),
+        to_planes(conv.in_channels, conv.height * conv.width, &dx),
+    )
 }
 
 /// The mean over the pixels of each channel.
 #[must_use]
 pub fn global_avg_pool(shape: &ChannelShape, x: &[f64]) -> Vec<f64> {
-    x.chunks_exact(shape.pixels)
+    let planes = to_planes(shape.channels, shape.pixels, x);
+    planes
+        .chunks_exact(shape.pixels)
         .map(|plane| plane.iter().sum::<f64>() / shape.pixels as f64)
         .collect()
 }
@@ -182,71 +258,10 @@ pub fn global_avg_pool(shape: &ChannelShape, x: &[f64]) -> Vec<f64> {
 /// The gradient of a global average pooling.
 #[must_use]
 pub fn global_avg_pool_backward(shape: &ChannelShape, dy: &[f64]) -> Vec<f64> {
-    let pixels = shape.pixels;
+    let (channels, pixels) = (shape.channels, shape.pixels);
     (0..shape.input_len())
-        .map(|index| dy[index / pixels] / pixels as f64)
+        .map(|index| dy[index / (pixels * channels) * channels + index % channels] / pixels as f64)
         .collect()
-}
-
-/// The mean and the biased variance of each channel, in two passes.
-#[must_use]
-pub fn batch_norm_statistics(shape: &ChannelShape, x: &[f64]) -> (Vec<f64>, Vec<f64>) {
-    let count = (shape.batch * shape.pixels) as f64;
-    let channel_of = |index: usize| index / shape.pixels % shape.channels;
-    let mut mean = vec![0.0; shape.channels];
-    for (index, x) in x.iter().enumerate() {
-        mean[channel_of(index)] += x / count;
-    }
-    let mut variance = vec![0.0; shape.channels];
-    for (index, x) in x.iter().enumerate() {
-        variance[channel_of(index)] += (x - mean[channel_of(index)]).powi(2) / count;
-    }
-    (mean, variance)
-}
-
-/// The output of a batch normalisation with the given statistics.
-#[must_use]
-pub fn batch_norm(
-    shape: &ChannelShape,
-    x: &[f64],
-    (gamma, beta): (&[f64], &[f64]),
-    (mean, variance): (&[f64], &[f64]),
-    eps: f64,
-) -> Vec<f64> {
-    let normalise = |(index, x): (usize, &f64)| {
-        let c = index / shape.pixels % shape.channels;
-        (x - mean[c]) / (variance[c] + eps).sqrt() * gamma[c] + beta[c]
-    };
-    x.iter().enumerate().map(normalise).collect()
-}
-
-/// The gradients `(dx, dgamma, dbeta)` of a batch normalisation by the statistics of its batch.
-#[must_use]
-pub fn batch_norm_backward(
-    shape: &ChannelShape,
-    x: &[f64],
-    gamma: &[f64],
-    eps: f64,
-    dy: &[f64],
-) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
-    let count = (shape.batch * shape.pixels) as f64;
-    let channel_of = |index: usize| index / shape.pixels % shape.channels;
-    let (mean, variance) = batch_norm_statistics(shape, x);
-    let normalised = |index: usize, c: usize| (x[index] - mean[c]) / (variance[c] + eps).sqrt();
-    let mut dgamma = vec![0.0; shape.channels];
-    let mut dbeta = vec![0.0; shape.channels];
-    for (index, dy) in dy.iter().enumerate() {
-        let c = channel_of(index);
-        dgamma[c] += dy * normalised(index, c);
-        dbeta[c] += dy;
-    }
-    let by_input = |(index, dy): (usize, &f64)| {
-        let c = channel_of(index);
-        let centred = dy - dbeta[c] / count - normalised(index, c) * dgamma[c] / count;
-        gamma[c] / (variance[c] + eps).sqrt() * centred
-    };
-    let dx = dy.iter().enumerate().map(by_input).collect();
-    (dx, dgamma, dbeta)
 }
 
 /// The mean loss and its gradient by the logits.
@@ -285,4 +300,21 @@ pub fn relu(x: &[f64]) -> Vec<f64> {
 pub fn relu_backward(y: &[f64], dy: &[f64]) -> Vec<f64> {
     let pass = |(&y, &dy): (&f64, &f64)| if y > 0.0 { dy } else { 0.0 };
     y.iter().zip(dy).map(pass).collect()
+}
+
+/// One step of stochastic gradient descent.
+pub fn sgd_step(
+    step: &SgdStep,
+    weights: &mut [f64],
+    gradient: &[f64],
+    velocity: &mut [f64],
+    first: bool,
+) {
+    let [lr, momentum, decay] = [step.lr, step.momentum, step.weight_decay].map(f64::from);
+    for ((w, g), v) in weights.iter_mut().zip(gradient).zip(velocity) {
+        let g = g + decay * *w;
+        *v = if first { g } else { momentum * *v + g };
+        let direction = if step.nesterov { g + momentum * *v } else { *v };
+        *w -= lr * direction;
+    }
 }

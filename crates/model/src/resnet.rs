@@ -3,10 +3,9 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 use crate::IMAGE_CHANNELS;
-use crate::layers::{BatchNorm, Conv2d, Linear, global_avg_pool};
+use crate::layers::{BasicBlock, BatchNorm, Conv2d, Linear, global_avg_pool};
 use crate::random::WeightSource;
 
 /// A stem, stages of basic blocks, global average pooling and a linear layer.
@@ -52,51 +51,12 @@ impl ResNet {
     /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        let x = relu(self.bn1.forward(self.conv1.forward(x)));
+        let x = self.conv1.forward_norm_relu(&self.bn1, x);
         let x = self
             .stages
             .iter()
             .flatten()
             .fold(x, |x, block| block.forward(x));
         self.fc.forward(global_avg_pool(x))
-    }
-}
-
-/// Two 3x3 convolutions around which the input is added.
-#[derive(Module, Debug)]
-pub struct BasicBlock {
-    conv1: Conv2d,
-    bn1: BatchNorm,
-    conv2: Conv2d,
-    bn2: BatchNorm,
-    shortcut: Option<(Conv2d, BatchNorm)>,
-}
-
-impl BasicBlock {
-    fn new(source: &mut WeightSource, input: usize, output: usize, stride: usize) -> Self {
-        let projects = stride != 1 || input != output;
-        Self {
-            conv1: Conv2d::kaiming(source, [output, input, 3], stride),
-            bn1: BatchNorm::new(source, output),
-            conv2: Conv2d::kaiming(source, [output, output, 3], 1),
-            bn2: BatchNorm::new(source, output),
-            shortcut: projects.then(|| {
-                (
-                    Conv2d::kaiming(source, [output, input, 1], stride),
-                    BatchNorm::new(source, output),
-                )
-            }),
-        }
-    }
-
-    /// `[batch, input, height, width]` to `[batch, output, height / stride, width / stride]`.
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = relu(self.bn1.forward(self.conv1.forward(x.clone())));
-        let y = self.bn2.forward(self.conv2.forward(y));
-        let x = match &self.shortcut {
-            Some((conv, bn)) => bn.forward(conv.forward(x)),
-            None => x,
-        };
-        relu(y + x)
     }
 }

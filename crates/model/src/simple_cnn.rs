@@ -2,10 +2,9 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use burn::tensor::activation::relu;
 
 use crate::IMAGE_CHANNELS;
-use crate::layers::{ConvBias2d, Linear, max_pool2d};
+use crate::layers::{ConvBias2d, Linear};
 use crate::random::WeightSource;
 
 /// Two 5x5 convolutions and three linear layers, 62,006 parameters for ten classes.
@@ -32,9 +31,9 @@ impl SimpleCnn {
     /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        let x = max_pool2d(relu(self.conv1.forward(x)), 2);
-        let x = max_pool2d(relu(self.conv2.forward(x)), 2);
-        let x = relu(self.fc1.forward(x.flatten(1, 3)));
-        self.fc3.forward(relu(self.fc2.forward(x)))
+        let x = self.conv1.forward_relu_pool(x, 2);
+        let x = self.conv2.forward_relu_pool(x, 2);
+        let x = self.fc1.forward_relu(x.flatten(1, 3));
+        self.fc3.forward(self.fc2.forward_relu(x))
     }
 }

@@ -64,7 +64,7 @@ pub enum DeviceError {
     OneDevice(&'static str),
     /// The CPU kernels refused the number of threads.
     #[error(transparent)]
-    Threads(#[from] model::backend::ThreadsError),
+    Threads(#[from] model::backend::SettingsError),
     /// No adapter answered.
     #[error(
         "no usable GPU adapter was found (looked for {looked_for}: {reason}); train on the CPU with \

@@ -1,35 +1,36 @@
-//! Two-dimensional convolution and its gradients.
+//! Two-dimensional convolution and its gradients, on images whose channels lie side by side.
 //!
-//! The image is unfolded strip by strip into a matrix that has a row for each input of a kernel and
-//! a column for each output pixel. Each pass is then one product of matrices a strip:
+//! | pass | direct | by Winograd's algorithm |
+//! | --- | --- | --- |
+//! | forward | [`Dot`](crate::product::Dot) over the rows of the kernel | transforms, 36 `Dot`s, transform |
+//! | by the input | `Dot` by classes of pixels | the forward pass with the kernel turned around |
+//! | by the weights | [`Outer`](crate::product::Outer) over the pixels | transforms, 36 `Outer`s, transform |
 //!
-//! | pass | product |
-//! | --- | --- |
-//! | forward | `y = w unfolded` |
-//! | by the input | `unfolded gradient = w^T dy`, folded back into `dx` |
-//! | by the weights | `dw^T += unfolded dy^T` |
-//!
-//! A strip is a few rows of the output, so that its unfolded image stays in the second-level
-//! cache. The gradient by the weights is summed transposed, because the product is then twice as
-//! fast: the large unfolded image is read in its own order and only the small `dy` is packed.
+//! [`algorithm`] chooses. Each image is first copied into a frame of zeros, which stays in the
+//! second-level cache while the pass reads it.
 
-mod unfold;
+pub(crate) mod algorithm;
+mod backward_input;
+mod backward_weight;
+mod forward;
+mod winograd;
 
 use crate::context::Context;
-use crate::matmul::{Before, Matrix, MatrixMut, multiply};
-use crate::partition::images_per_chunk;
+use crate::divide::Chunked;
+use crate::image::{Activate, Grid, Shortcut};
+use crate::layout::Frame;
 use crate::shape::{ConvShape, ShapeError, check_len};
-use unfold::{Strip, fold, unfold};
 
-/// Output channels of which one task adds up the partial gradients: a cache line of `f32`.
-const CHANNELS_PER_TASK: usize = 16;
+pub(crate) use backward_input::BackwardInput;
+pub(crate) use backward_weight::BackwardWeight;
+pub(crate) use forward::Forward;
 
 /// Convolution without bias: `y[n, o] = sum over i of x[n, i] * w[o, i]`, where `*` is the
 /// cross-correlation of a plane with a kernel.
 ///
-/// `x` is `[batch, in_channels, height, width]`, `w` is
+/// `x` is `[batch, height, width, in_channels]`, `w` is
 /// `[out_channels, in_channels, kernel_height, kernel_width]` and `y` is
-/// `[batch, out_channels, out_height, out_width]`.
+/// `[batch, out_height, out_width, out_channels]`.
 ///
 /// # Errors
 ///
@@ -42,26 +43,17 @@ pub fn conv2d(
     y: &mut [f32],
 ) -> Result<(), ShapeError> {
     check_operands(shape, ("x", x), ("w", w), ("y", y))?;
-    forward(context, shape, x, w, None, y);
-    Ok(())
-}
-
-/// Convolution with a bias `[out_channels]`; otherwise as [`conv2d`].
-///
-/// # Errors
-///
-/// A slice does not have the length that `shape` asks for.
-pub fn conv2d_bias(
-    context: &Context,
-    shape: &ConvShape,
-    x: &[f32],
-    w: &[f32],
-    bias: &[f32],
-    y: &mut [f32],
-) -> Result<(), ShapeError> {
-    check_operands(shape, ("x", x), ("w", w), ("y", y))?;
-    check_len("bias", bias, shape.bias_len())?;
-    forward(context, shape, x, w, Some(bias), y);
+    let forward = Forward::new(context, shape, w);
+    let (frame, most) = (forward.frame(), forward.images_at_a_time());
+    let chunk_len = most * shape.out_image_len();
+    let y = Chunked::new(y, chunk_len);
+    context.divide(shape.batch.div_ceil(most), y, |chunk, y| {
+        let x = images_from(x, chunk * most, shape.image_len());
+        let images = y.data.len() / shape.out_image_len();
+        let mut framed = context.floats(most * frame.len());
+        load_plain(context, &frame, images, x, &mut framed);
+        forward.run(context, images, &framed, y.data);
+    });
     Ok(())
 }
 
@@ -79,16 +71,15 @@ pub fn conv2d_backward_input(
     dx: &mut [f32],
 ) -> Result<(), ShapeError> {
     check_operands(shape, ("dx", dx), ("w", w), ("dy", dy))?;
-    let weights = Matrix::new(w, shape.out_channels, shape.fan_in()).transposed();
-    context.for_each_chunk(dx, shape.image_len(), |image, dx| {
-        let dy = &dy[image * shape.out_image_len()..][..shape.out_image_len()];
-        dx.fill(0.0);
-        for strip in Strip::all(shape) {
-            let mut unfolded = context.floats(strip.unfolded_len());
-            let gradient = strip.of_unfolded_mut(&mut unfolded);
-            multiply(gradient, Before::Replaced, weights, strip.of_output(dy));
-            fold(&strip, &unfolded, dx);
-        }
+    let backward = BackwardInput::new(context, shape, w);
+    let (frame, most) = (backward.frame(), backward.images_at_a_time());
+    let dx = Chunked::new(dx, most * shape.image_len());
+    context.divide(shape.batch.div_ceil(most), dx, |chunk, dx| {
+        let dy = images_from(dy, chunk * most, shape.out_image_len());
+        let images = dx.data.len() / shape.image_len();
+        let mut framed = context.floats(most * frame.len());
+        load_plain(context, &frame, images, dy, &mut framed);
+        backward.run(context, images, &framed, dx.data);
     });
     Ok(())
 }
@@ -107,56 +98,53 @@ pub fn conv2d_backward_weight(
     dw: &mut [f32],
 ) -> Result<(), ShapeError> {
     check_operands(shape, ("x", x), ("dw", dw), ("dy", dy))?;
-    let images = images_per_chunk(shape.batch, shape.weight_len());
-    let chunks = shape.batch.div_ceil(images);
+    let backward = BackwardWeight::new(context, shape);
+    let x_frame = backward.x_frame();
+    let dy_frame = Frame::new(shape.out_height, shape.out_width, shape.out_channels, 0);
+    let chunk_images = backward.images_per_chunk();
+    let chunks = shape.batch.div_ceil(chunk_images);
     let mut partials = context.floats(chunks * shape.weight_len());
-    context.for_each_chunk(&mut partials, shape.weight_len(), |chunk, partial| {
-        partial.fill(0.0);
-        let first = chunk * images;
-        for image in first..(first + images).min(shape.batch) {
-            let x = &x[image * shape.image_len()..][..shape.image_len()];
-            let dy = &dy[image * shape.out_image_len()..][..shape.out_image_len()];
-            for strip in Strip::all(shape) {
-                let mut unfolded = context.floats(strip.unfolded_len());
-                unfold(&strip, x, &mut unfolded);
-                multiply(
-                    MatrixMut::new(partial, shape.fan_in(), shape.out_channels),
-                    Before::Kept,
-                    strip.of_unfolded(&unfolded),
-                    strip.of_output(dy).transposed(),
-                );
-            }
+    let parts = Chunked::new(&mut partials, shape.weight_len());
+    context.divide(chunks, parts, |chunk, partial| {
+        let mut sums = backward.begin(context);
+        let (mut x_framed, mut dy_framed) = (
+            context.floats(x_frame.len()),
+            context.floats(dy_frame.len()),
+        );
+        let first = chunk * chunk_images;
+        for image in first..(first + chunk_images).min(shape.batch) {
+            let x = images_from(x, image, shape.image_len());
+            let dy = images_from(dy, image, shape.out_image_len());
+            load_plain(context, &x_frame, 1, x, &mut x_framed);
+            load_plain(context, &dy_frame, 1, dy, &mut dy_framed);
+            let (x, dy) = ((&x_frame, &*x_framed), (&dy_frame, &*dy_framed));
+            backward.add(context, 1, x, dy, &mut sums);
         }
+        backward.end(context, &sums, partial.data);
     });
-    add_transposed(context, shape, &partials, dw);
+    backward.total(context, &partials, dw);
     Ok(())
 }
 
-/// The gradient of a convolution by its bias: the sum of `dy`, shaped as the output, over images
-/// and pixels, in `db` of length `out_channels`.
-///
-/// # Errors
-///
-/// A slice does not have the length that `shape` asks for.
-pub fn conv2d_backward_bias(
-    context: &Context,
-    shape: &ConvShape,
-    dy: &[f32],
-    db: &mut [f32],
-) -> Result<(), ShapeError> {
-    check_len("dy", dy, shape.output_len())?;
-    check_len("db", db, shape.bias_len())?;
-    let pixels = shape.out_pixels();
-    // One channel a chunk: every sum has one owner, so that no partial sums are needed.
-    context.for_each_chunk(db, 1, |channel, db| {
-        let planes = dy.chunks_exact(pixels).skip(channel);
-        let sum: f64 = planes
-            .step_by(shape.out_channels)
-            .map(crate::norm::sum_of)
-            .sum();
-        db.fill(sum as f32);
-    });
-    Ok(())
+/// The images of `data` from image `first` on, each of `len` elements.
+pub(crate) fn images_from(data: &[f32], first: usize, len: usize) -> &[f32] {
+    data.get(first * len..).unwrap_or_default()
+}
+
+/// Copies `images` dense images into frames, one after the other.
+fn load_plain(context: &Context, frame: &Frame, images: usize, dense: &[f32], framed: &mut [f32]) {
+    let grid = Grid::inside(frame);
+    let frames = framed.chunks_exact_mut(frame.len()).take(images);
+    for (x, out) in dense.chunks_exact(frame.image_len()).zip(frames) {
+        frame.clear_border(out);
+        context.compute(Activate {
+            grid,
+            x,
+            affine: None,
+            shortcut: Shortcut::None,
+            out,
+        });
+    }
 }
 
 fn check_operands(
@@ -168,52 +156,4 @@ fn check_operands(
     check_len(input_name, input, shape.input_len())?;
     check_len(weight_name, weight, shape.weight_len())?;
     check_len(output_name, output, shape.output_len())
-}
-
-fn forward(
-    context: &Context,
-    shape: &ConvShape,
-    x: &[f32],
-    w: &[f32],
-    bias: Option<&[f32]>,
-    y: &mut [f32],
-) {
-    let weights = Matrix::new(w, shape.out_channels, shape.fan_in());
-    context.for_each_chunk(y, shape.out_image_len(), |image, y| {
-        let x = &x[image * shape.image_len()..][..shape.image_len()];
-        let before = match bias {
-            Some(bias) => {
-                for (plane, &bias) in y.chunks_exact_mut(shape.out_pixels()).zip(bias) {
-                    plane.fill(bias);
-                }
-                Before::Kept
-            }
-            None => Before::Replaced,
-        };
-        for strip in Strip::all(shape) {
-            let mut unfolded = context.floats(strip.unfolded_len());
-            unfold(&strip, x, &mut unfolded);
-            let unfolded = strip.of_unfolded(&unfolded);
-            multiply(strip.of_output_mut(y), before, weights, unfolded);
-        }
-    });
-}
-
-/// Writes the sum of `partials`, each `[fan_in, out_channels]`, in their order, to `dw`
-/// `[out_channels, fan_in]`.
-fn add_transposed(context: &Context, shape: &ConvShape, partials: &[f32], dw: &mut [f32]) {
-    let fan_in = shape.fan_in();
-    context.for_each_chunk(dw, CHANNELS_PER_TASK * fan_in, |task, rows| {
-        let first = task * CHANNELS_PER_TASK;
-        let channels = rows.len() / fan_in;
-        rows.fill(0.0);
-        for partial in partials.chunks_exact(shape.weight_len()) {
-            for (input, column) in partial.chunks_exact(shape.out_channels).enumerate() {
-                let column = &column[first..first + channels];
-                for (sum, value) in rows.iter_mut().skip(input).step_by(fan_in).zip(column) {
-                    *sum += value;
-                }
-            }
-        }
-    });
 }

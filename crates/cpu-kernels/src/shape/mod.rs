@@ -2,17 +2,17 @@
 
 mod channel;
 mod conv;
+mod conv_pool;
 mod linear;
 mod loss;
-mod pool;
 
 use thiserror::Error;
 
 pub use channel::ChannelShape;
 pub use conv::ConvShape;
+pub use conv_pool::ConvPoolShape;
 pub use linear::LinearShape;
 pub use loss::LossShape;
-pub use pool::PoolShape;
 
 /// Why a shape, or a slice for a shape, was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -51,13 +51,18 @@ pub enum ShapeError {
         greatest: usize,
     },
     /// The place of a maximum does not lie in its window.
-    #[error("an index of {index} was given for a window of {places} places; take max_pool2d's")]
+    #[error(
+        "an index of {index} was given for a window of {places} places; take the forward pass's"
+    )]
     PoolIndex {
         /// The index.
         index: u8,
         /// The places of a window, `kernel * kernel`.
         places: usize,
     },
+    /// Parameters or outputs of a projection are not there exactly where the block has one.
+    #[error("a block has a projection exactly where it changes the shape; its operands differ")]
+    Projection,
     /// The number of elements does not fit into memory.
     #[error("the number of elements of {operand} is too large for this machine")]
     Overflow {

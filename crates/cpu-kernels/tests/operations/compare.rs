@@ -22,6 +22,18 @@ pub fn assert_close(case: &dyn Debug, actual: &[f32], expected: &[f64]) {
     assert_close_on_scale(case, actual, expected, scale);
 }
 
+/// As [`assert_close`] with a bound of its own.
+#[track_caller]
+pub fn assert_within(bound: f64, case: &dyn Debug, actual: &[f32], expected: &[f64]) {
+    assert_eq!(actual.len(), expected.len(), "{case:?}");
+    let scale = root_mean_square(expected.iter().copied());
+    let error = root_mean_square(actual.iter().zip(expected).map(|(&a, e)| f64::from(a) - e));
+    assert!(
+        error <= bound * scale,
+        "{case:?}: error {error:e} of {scale:e} is above {bound:e}"
+    );
+}
+
 /// As [`assert_close`] on a given scale, for results that may cancel to nearly zero.
 #[track_caller]
 pub fn assert_close_on_scale(case: &dyn Debug, actual: &[f32], expected: &[f64], scale: f64) {

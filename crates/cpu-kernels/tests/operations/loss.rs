@@ -16,7 +16,7 @@ fn cross_entropy_and_its_gradient_agree_with_the_reference() {
             .map(|logit| logit * 8.0)
             .collect();
         let labels: Vec<usize> = (0..batch).map(|_| random.size(0, classes - 1)).collect();
-        let classes_of_rows: Vec<i64> = labels.iter().map(|&label| label as i64).collect();
+        let classes_of_rows: Vec<i32> = labels.iter().map(|&label| label as i32).collect();
         let smoothing = [0.0, 0.1, 1.0][random.size(0, 2)];
         let mut gradient = vec![f32::NAN; shape.logits_len()];
         let loss =

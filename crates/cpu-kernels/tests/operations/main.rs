@@ -2,13 +2,14 @@
 //! the same bits with any number of threads; every refusal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-mod activation;
+mod blocks;
 mod compare;
 mod conv;
+mod conv_pool;
 mod gradients;
 mod linear;
 mod loss;
-mod norm;
+mod optimizer;
 mod pool;
 mod random;
 mod refusals;

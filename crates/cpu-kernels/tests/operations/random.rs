@@ -1,6 +1,6 @@
 //! Seeded random shapes and values.
 
-use cpu_kernels::{ChannelShape, ConvShape, LinearShape, PoolShape};
+use cpu_kernels::{ChannelShape, ConvPoolShape, ConvShape, LinearShape};
 
 /// The generator SplitMix64 (Steele, Lea and Flood 2014).
 pub struct Random(u64);
@@ -65,17 +65,37 @@ impl Random {
         }
     }
 
+    /// A convolution that Winograd's algorithm fits.
+    pub fn winograd_shape(&mut self) -> ConvShape {
+        let channels = [self.choice(&[16, 32, 48]), self.choice(&[16, 32, 64])];
+        let (height, width) = (self.choice(&[3, 4, 7, 8, 11, 12]), self.choice(&[4, 8, 15]));
+        let padding = self.size(0, 2);
+        let input = [
+            self.batch(),
+            channels[0],
+            height + 2 - 2 * padding.min(1),
+            width + 2,
+        ];
+        ConvShape::new(input, [channels[1], channels[0], 3, 3], 1, padding).unwrap()
+    }
+
     pub fn linear_shape(&mut self) -> LinearShape {
         let (batch, inputs, outputs) = (self.size(1, 150), self.size(1, 90), self.size(1, 150));
         LinearShape::new(batch, inputs, outputs).unwrap()
     }
 
-    pub fn pool_shape(&mut self) -> PoolShape {
+    pub fn conv_pool_shape(&mut self) -> ConvPoolShape {
         loop {
-            let size = [self.size(1, 14), self.size(1, 14)];
-            let input = [self.batch(), self.size(1, 20), size[0], size[1]];
-            let (kernel, stride) = (self.size(1, 4), self.size(1, 4));
-            if let Ok(shape) = PoolShape::new(input, kernel, stride) {
+            let equal = self.size(1, 8);
+            let [in_channels, height, width] = if self.size(0, 5) == 0 {
+                [equal; 3]
+            } else {
+                [self.size(1, 20), self.size(1, 14), self.size(1, 14)]
+            };
+            let input = [self.batch(), in_channels, height, width];
+            let kernel = [self.choice(&[1, 2, 3, 5, 7]), self.choice(&[1, 2, 3, 5])];
+            let weight = [self.size(1, 20), in_channels, kernel[0], kernel[1]];
+            if let Ok(shape) = ConvPoolShape::new(input, weight, self.choice(&[1, 2, 2, 3, 4])) {
                 return shape;
             }
         }

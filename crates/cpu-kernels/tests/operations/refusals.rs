@@ -38,14 +38,11 @@ fn every_size_of_zero_is_refused_by_name() {
     assert_eq!(LinearShape::new(0, 1, 1), Err(zero("batch")));
     assert_eq!(LinearShape::new(1, 0, 1), Err(zero("in_features")));
     assert_eq!(LinearShape::new(1, 1, 0), Err(zero("out_features")));
-    let names = ["batch", "channels", "height", "width"];
-    for (axis, name) in names.into_iter().enumerate() {
-        let mut input = [1; 4];
-        input[axis] = 0;
-        assert_eq!(PoolShape::new(input, 1, 1), Err(zero(name)));
-    }
-    assert_eq!(PoolShape::new([1; 4], 0, 1), Err(zero("kernel")));
-    assert_eq!(PoolShape::new([1; 4], 1, 0), Err(zero("stride")));
+    assert_eq!(
+        ConvPoolShape::new([0, 1, 1, 1], [1; 4], 1),
+        Err(zero("batch"))
+    );
+    assert_eq!(ConvPoolShape::new([1; 4], [1; 4], 0), Err(zero("pool")));
     assert_eq!(ChannelShape::new(0, 1, 1), Err(zero("batch")));
     assert_eq!(ChannelShape::new(1, 0, 1), Err(zero("channels")));
     assert_eq!(ChannelShape::new(1, 1, 0), Err(zero("pixels")));
@@ -80,11 +77,11 @@ fn a_kernel_larger_than_its_padded_input_is_refused() {
         Err(too_large("width", 5, 4))
     );
     assert_eq!(
-        PoolShape::new([1, 1, 3, 9], 4, 1),
+        ConvPoolShape::new([1, 1, 5, 9], [1, 1, 3, 3], 4),
         Err(too_large("height", 4, 3))
     );
     assert_eq!(
-        PoolShape::new([1, 1, 40, 40], 17, 1),
+        ConvPoolShape::new([1, 1, 40, 40], [1, 1, 3, 3], 17),
         Err(ShapeError::PoolKernelTooLarge {
             kernel: 17,
             greatest: 16
@@ -114,7 +111,8 @@ fn operands_that_do_not_fit_into_memory_are_refused() {
     assert_eq!(LinearShape::new(huge, 2, 1), Err(overflow("x")));
     assert_eq!(LinearShape::new(1, 2, huge), Err(overflow("w")));
     assert_eq!(LinearShape::new(1 << 40, 1, 1 << 40), Err(overflow("y")));
-    assert_eq!(PoolShape::new([huge, 2, 1, 1], 1, 1), Err(overflow("x")));
+    let large = [1, 1, 1 << 14, 1 << 14];
+    assert_eq!(ConvPoolShape::new(large, one, 2), Err(overflow("x")));
     assert_eq!(ChannelShape::new(huge, 2, 1), Err(overflow("x")));
     assert_eq!(LossShape::new(huge, 2), Err(overflow("logits")));
 }
@@ -130,11 +128,7 @@ fn convolutions_name_a_slice_of_the_wrong_length() {
     assert_eq!(conv2d(context, shape, wrong, w, y), refused("x", 96));
     assert_eq!(conv2d(context, shape, x, wrong, y), refused("w", 135));
     assert_eq!(conv2d(context, shape, x, w, wrong), refused("y", 40));
-    assert_eq!(
-        conv2d_bias(context, shape, x, w, wrong, y),
-        refused("bias", 5)
-    );
-    let (dy, dx, dw, db) = (&*y, &mut [0.0; 96], &mut [0.0; 135], &mut [0.0; 5]);
+    let (dy, dx, dw) = (&*y, &mut [0.0; 96], &mut [0.0; 135]);
     let by_input = conv2d_backward_input;
     assert_eq!(by_input(context, shape, wrong, dy, dx), refused("w", 135));
     assert_eq!(by_input(context, shape, w, wrong, dx), refused("dy", 40));
@@ -143,34 +137,6 @@ fn convolutions_name_a_slice_of_the_wrong_length() {
     assert_eq!(by_weight(context, shape, wrong, dy, dw), refused("x", 96));
     assert_eq!(by_weight(context, shape, x, wrong, dw), refused("dy", 40));
     assert_eq!(by_weight(context, shape, x, dy, wrong), refused("dw", 135));
-    let by_bias = conv2d_backward_bias;
-    assert_eq!(by_bias(context, shape, wrong, db), refused("dy", 40));
-    assert_eq!(by_bias(context, shape, dy, wrong), refused("db", 5));
-}
-
-#[test]
-fn linear_layers_name_a_slice_of_the_wrong_length() {
-    let context = &Context::new(1).unwrap();
-    let shape = &LinearShape::new(2, 3, 4).unwrap();
-    let (x, w, b, y) = (&[0.0; 6], &[0.0; 12], &[0.0; 4], &mut [0.0; 8]);
-    let wrong = &mut [0.0; 7];
-    let refused = |operand, expected| Err(length(operand, expected, 7));
-    assert_eq!(linear(context, shape, wrong, w, b, y), refused("x", 6));
-    assert_eq!(linear(context, shape, x, wrong, b, y), refused("w", 12));
-    assert_eq!(linear(context, shape, x, w, wrong, y), refused("b", 4));
-    assert_eq!(linear(context, shape, x, w, b, wrong), refused("y", 8));
-    let (dy, dx, dw, db) = (&*y, &mut [0.0; 6], &mut [0.0; 12], &mut [0.0; 4]);
-    let by_input = linear_backward_input;
-    assert_eq!(by_input(context, shape, wrong, dy, dx), refused("w", 12));
-    assert_eq!(by_input(context, shape, w, wrong, dx), refused("dy", 8));
-    assert_eq!(by_input(context, shape, w, dy, wrong), refused("dx", 6));
-    let by_weight = linear_backward_weight;
-    assert_eq!(by_weight(context, shape, wrong, dy, dw), refused("x", 6));
-    assert_eq!(by_weight(context, shape, x, wrong, dw), refused("dy", 8));
-    assert_eq!(by_weight(context, shape, x, dy, wrong), refused("dw", 12));
-    let by_bias = linear_backward_bias;
-    assert_eq!(by_bias(context, shape, wrong, db), refused("dy", 8));
-    assert_eq!(by_bias(context, shape, dy, wrong), refused("db", 4));
 }
 
 /// Asserts that an operation with `operands` of the given names and lengths refuses each of them
@@ -189,73 +155,68 @@ fn assert_each_is_checked(
 }
 
 #[test]
-fn batch_normalisation_names_a_slice_of_the_wrong_length() {
+fn linear_layers_name_a_slice_of_the_wrong_length() {
     let context = &Context::new(1).unwrap();
-    let shape = &ChannelShape::new(2, 3, 5).unwrap();
-    let parameters = [("gamma", 3), ("beta", 3), ("mean", 3), ("variance", 3)];
-    let operands = [&[("x", 30), ("y", 30)][..], &parameters].concat();
-    assert_each_is_checked(&operands, |slices| {
-        let [x, y, gamma, beta, mean, variance] = slices else {
-            unreachable!()
-        };
-        batch_norm_infer(context, shape, x, gamma, beta, mean, variance, 1e-5, y)
+    let shape = &LinearShape::new(2, 3, 4).unwrap();
+    let (x, w, b) = (("x", 6), ("w", 12), ("b", 4));
+    assert_each_is_checked(&[x, w, b, ("y", 8)], |slices| {
+        let [x, w, b, y] = slices else { unreachable!() };
+        linear(context, shape, x, w, b, false, y)
     });
+    let gradients = [("dy", 8), ("dx", 6), ("dw", 12), ("db", 4)];
+    let operands = [&[x, w, ("gate", 8)][..], &gradients].concat();
     assert_each_is_checked(&operands, |slices| {
-        let [x, y, gamma, beta, mean, variance] = slices else {
+        let [x, w, gate, dy, dx, dw, db] = slices else {
             unreachable!()
         };
-        batch_norm_train(context, shape, x, gamma, beta, 1e-5, y, mean, variance)
-    });
-    let operands = [
-        ("x", 30),
-        ("dy", 30),
-        ("dx", 30),
-        ("gamma", 3),
-        ("mean", 3),
-        ("variance", 3),
-        ("dgamma", 3),
-        ("dbeta", 3),
-    ];
-    assert_each_is_checked(&operands, |slices| {
-        let [x, dy, dx, gamma, mean, variance, dgamma, dbeta] = slices else {
-            unreachable!()
-        };
-        batch_norm_backward(
-            context, shape, x, gamma, mean, variance, 1e-5, dy, dx, dgamma, dbeta,
-        )
+        linear_backward(context, shape, x, w, Some(&*gate), dy, dx, dw, db)
     });
 }
 
 #[test]
-fn pooling_and_rectifier_name_a_slice_of_the_wrong_length() {
+fn convolution_and_pooling_name_what_is_wrong() {
     let context = &Context::new(1).unwrap();
-    let shape = &PoolShape::new([2, 3, 4, 4], 2, 2).unwrap();
-    assert_each_is_checked(&[("x", 96), ("y", 24)], |slices| {
-        let [x, y] = slices else { unreachable!() };
-        max_pool2d(context, shape, x, y, &mut [0; 24])
+    // The convolution gives 4 by 4 pixels, the pooling 2 by 2.
+    let shape = &ConvPoolShape::new([2, 3, 5, 5], [4, 3, 2, 2], 2).unwrap();
+    let (x, weight, bias) = (("x", 150), ("weight", 48), ("bias", 4));
+    assert_each_is_checked(&[x, weight, bias, ("y", 32)], |slices| {
+        let [x, weight, bias, y] = slices else {
+            unreachable!()
+        };
+        let x = block::Images::Planes(x);
+        block::conv_pool::forward(context, shape, x, weight, bias, y, &mut [0; 32])
     });
-    let (x, y, dx) = (&[0.0; 96], &mut [0.0; 24], &mut [0.0; 96]);
-    assert_eq!(
-        max_pool2d(context, shape, x, y, &mut [0; 3]),
-        Err(length("indices", 24, 3))
-    );
-    assert_each_is_checked(&[("dy", 24), ("dx", 96)], |slices| {
-        let [dy, dx] = slices else { unreachable!() };
-        max_pool2d_backward(context, shape, dy, &[0; 24], dx)
-    });
-    assert_eq!(
-        max_pool2d_backward(context, shape, y, &[0; 3], dx),
-        Err(length("indices", 24, 3))
-    );
-    let mut indices = [3; 24];
+    let backward = |slices: &mut [Vec<f32>], indices: &[u8]| {
+        let [x, weight, y, dy, dw, db, dx] = slices else {
+            unreachable!()
+        };
+        let x = block::Images::Pixels(x);
+        block::conv_pool::backward(context, shape, x, weight, y, indices, dy, dw, db, dx)
+    };
+    let gradients = [("dy", 32), ("dw", 48), ("db", 4), ("dx", 150)];
+    let operands = [&[x, weight, ("y", 32)][..], &gradients].concat();
+    assert_each_is_checked(&operands, |slices| backward(slices, &[0; 32]));
+
+    let mut slices: Vec<Vec<f32>> = operands.iter().map(|&(_, len)| vec![1.0; len]).collect();
+    let refused = Err(length("indices", 32, 3));
+    assert_eq!(backward(&mut slices, &[0; 3]), refused);
+    let mut indices = [3; 32];
     indices[20] = 4;
-    assert_eq!(
-        max_pool2d_backward(context, shape, y, &indices, dx),
-        Err(ShapeError::PoolIndex {
-            index: 4,
-            places: 4
-        })
-    );
+    let refused = Err(ShapeError::PoolIndex {
+        index: 4,
+        places: 4,
+    });
+    assert_eq!(backward(&mut slices, &indices), refused);
+    let x = block::Images::Planes(&slices[0]);
+    let (weight, bias) = (&[0.0; 48], &[0.0; 4]);
+    let refused =
+        block::conv_pool::forward(context, shape, x, weight, bias, &mut [0.0; 32], &mut [0; 3]);
+    assert_eq!(refused, Err(length("indices", 32, 3)));
+}
+
+#[test]
+fn average_pooling_and_steps_name_a_slice_of_the_wrong_length() {
+    let context = &Context::new(1).unwrap();
     let shape = &ChannelShape::new(2, 3, 5).unwrap();
     assert_each_is_checked(&[("x", 30), ("y", 6)], |slices| {
         let [x, y] = slices else { unreachable!() };
@@ -265,18 +226,18 @@ fn pooling_and_rectifier_name_a_slice_of_the_wrong_length() {
         let [dy, dx] = slices else { unreachable!() };
         global_avg_pool_backward(context, shape, dy, dx)
     });
-    assert_eq!(
-        relu(context, &[0.0; 3], &mut [0.0; 2]),
-        Err(length("y", 3, 2))
-    );
-    assert_eq!(
-        relu_backward(context, &[0.0; 3], &[0.0; 2], &mut [0.0; 3]),
-        Err(length("dy", 3, 2))
-    );
-    assert_eq!(
-        relu_backward(context, &[0.0; 3], &[0.0; 3], &mut [0.0; 2]),
-        Err(length("dx", 3, 2))
-    );
+    let step = &SgdStep {
+        lr: 0.1,
+        momentum: 0.9,
+        nesterov: false,
+        weight_decay: 0.0,
+    };
+    assert_each_is_checked(&[("gradient", 5), ("velocity", 5)], |slices| {
+        let [gradient, velocity] = slices else {
+            unreachable!()
+        };
+        sgd_step(context, step, &mut [0.0; 5], gradient, velocity, false)
+    });
 }
 
 #[test]

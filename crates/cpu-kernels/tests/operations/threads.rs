@@ -24,21 +24,22 @@ fn assert_equal_bits(operation: impl Fn(&Context) -> Vec<Vec<f32>>) {
 fn convolution_is_the_same_with_any_number_of_threads() {
     for seed in 0..60 {
         let random = &mut Random::new(seed);
-        let shape = random.conv_shape();
+        let shape = if seed % 3 == 0 {
+            random.winograd_shape()
+        } else {
+            random.conv_shape()
+        };
         let x = random.values(shape.input_len());
         let w = random.values(shape.weight_len());
-        let bias = random.values(shape.bias_len());
         let dy = random.values(shape.output_len());
         assert_equal_bits(|context| {
             let mut y = dy.clone();
-            conv2d_bias(context, &shape, &x, &w, &bias, &mut y).unwrap();
+            conv2d(context, &shape, &x, &w, &mut y).unwrap();
             let mut dx = x.clone();
             conv2d_backward_input(context, &shape, &w, &dy, &mut dx).unwrap();
             let mut dw = w.clone();
             conv2d_backward_weight(context, &shape, &x, &dy, &mut dw).unwrap();
-            let mut db = bias.clone();
-            conv2d_backward_bias(context, &shape, &dy, &mut db).unwrap();
-            vec![y, dx, dw, db]
+            vec![y, dx, dw]
         });
     }
 }
@@ -47,111 +48,103 @@ fn convolution_is_the_same_with_any_number_of_threads() {
 fn linear_layers_are_the_same_with_any_number_of_threads() {
     for seed in 0..60 {
         let random = &mut Random::new(seed);
-        let shape = random.linear_shape();
+        let shape = if seed % 6 == 0 {
+            // Large enough for several tasks.
+            LinearShape::new(random.size(100, 150), 400, random.size(100, 130)).unwrap()
+        } else {
+            random.linear_shape()
+        };
         let x = random.values(shape.input_len());
         let w = random.values(shape.weight_len());
         let b = random.values(shape.bias_len());
         let dy = random.values(shape.output_len());
         assert_equal_bits(|context| {
             let mut y = dy.clone();
-            linear(context, &shape, &x, &w, &b, &mut y).unwrap();
-            let mut dx = x.clone();
-            linear_backward_input(context, &shape, &w, &dy, &mut dx).unwrap();
-            let mut dw = w.clone();
-            linear_backward_weight(context, &shape, &x, &dy, &mut dw).unwrap();
-            let mut db = b.clone();
-            linear_backward_bias(context, &shape, &dy, &mut db).unwrap();
+            linear(context, &shape, &x, &w, &b, true, &mut y).unwrap();
+            let (mut dx, mut dw, mut db) = (x.clone(), w.clone(), b.clone());
+            linear_backward(
+                context,
+                &shape,
+                &x,
+                &w,
+                Some(&y),
+                &dy,
+                &mut dx,
+                &mut dw,
+                &mut db,
+            )
+            .unwrap();
             vec![y, dx, dw, db]
         });
     }
 }
 
-/// Images of very different magnitudes, of which each is the negative of another. Their sums are
-/// what rounding leaves, so that any other order of summing gives other bits.
-fn cancelling_values(random: &mut Random, shape: &ChannelShape) -> Vec<f32> {
-    let mut values = random.values(shape.input_len());
+/// Values of very different magnitudes, whose sums are mostly what rounding leaves, so that any
+/// other order of summing gives other bits.
+fn uneven_values(random: &mut Random, len: usize) -> Vec<f32> {
+    let mut values = random.values(len);
     for value in &mut values {
-        *value *= 2.0_f32.powi(random.size(0, 50) as i32);
-    }
-    let image_len = shape.input_len() / shape.batch();
-    let (first, second) = values.split_at_mut(shape.batch() / 2 * image_len);
-    let images = first.chunks_exact(image_len).rev();
-    for (image, negative) in images.zip(second.chunks_exact_mut(image_len)) {
-        for (value, negative) in image.iter().zip(negative) {
-            *negative = -value;
-        }
+        *value *= 2.0_f32.powi(random.size(0, 30) as i32);
     }
     values
 }
 
 #[test]
-fn batch_normalisation_is_the_same_with_any_number_of_threads() {
+fn convolution_and_pooling_are_the_same_with_any_number_of_threads() {
     for seed in 0..60 {
         let random = &mut Random::new(seed);
-        let shape = random.channel_shape();
-        let x = cancelling_values(random, &shape);
-        let dy = cancelling_values(random, &shape);
-        let gamma = random.values(shape.channels());
-        let beta = random.values(shape.channels());
+        let shape = random.conv_pool_shape();
+        let x = random.values(shape.input_len());
+        let w = random.values(shape.weight_len());
+        let b = random.values(shape.bias_len());
+        let dy = uneven_values(random, shape.output_len());
         assert_equal_bits(|context| {
-            let (mut y, mut dx) = (x.clone(), x.clone());
-            let (mut mean, mut variance) = (gamma.clone(), gamma.clone());
-            let (mut dgamma, mut dbeta) = (gamma.clone(), gamma.clone());
-            batch_norm_train(
-                context,
-                &shape,
-                &x,
-                &gamma,
-                &beta,
-                1e-5,
-                &mut y,
-                &mut mean,
-                &mut variance,
+            let images = block::Images::Planes(&x);
+            let (mut y, mut dx) = (dy.clone(), x.clone());
+            let (mut dw, mut db) = (w.clone(), b.clone());
+            let mut indices = vec![0; y.len()];
+            let (y, indices) = (&mut *y, &mut *indices);
+            block::conv_pool::forward(context, &shape, images, &w, &b, y, indices).unwrap();
+            block::conv_pool::backward(
+                context, &shape, images, &w, y, indices, &dy, &mut dw, &mut db, &mut dx,
             )
             .unwrap();
-            batch_norm_backward(
-                context,
-                &shape,
-                &x,
-                &gamma,
-                &mean,
-                &variance,
-                1e-5,
-                &dy,
-                &mut dx,
-                &mut dgamma,
-                &mut dbeta,
-            )
-            .unwrap();
-            vec![y, mean, variance, dx, dgamma, dbeta]
+            let places = indices.iter().copied().map(f32::from).collect();
+            vec![y.to_vec(), places, dw, db, dx]
         });
     }
 }
 
 #[test]
-fn pooling_and_rectifier_are_the_same_with_any_number_of_threads() {
-    for seed in 0..60 {
+fn average_pooling_and_steps_are_the_same_with_any_number_of_threads() {
+    for seed in 0..20 {
         let random = &mut Random::new(seed);
-        let shape = random.pool_shape();
-        let x = random.values(shape.input_len());
-        let dy = random.values(shape.output_len());
-        let planes = ChannelShape::new(shape.batch(), shape.channels(), {
-            shape.input_len() / (shape.batch() * shape.channels())
-        })
-        .unwrap();
+        let shape = random.channel_shape();
+        let x = uneven_values(random, shape.input_len());
+        let len = random.size(1, 200_000);
+        let (weights, gradient) = (random.values(len), random.values(len));
         assert_equal_bits(|context| {
-            let (mut y, mut dx) = (dy.clone(), x.clone());
-            let mut indices = vec![0; y.len()];
-            max_pool2d(context, &shape, &x, &mut y, &mut indices).unwrap();
-            max_pool2d_backward(context, &shape, &dy, &indices, &mut dx).unwrap();
             let mut means = vec![0.0; shape.batch() * shape.channels()];
-            global_avg_pool(context, &planes, &x, &mut means).unwrap();
+            global_avg_pool(context, &shape, &x, &mut means).unwrap();
             let mut spread = x.clone();
-            global_avg_pool_backward(context, &planes, &means, &mut spread).unwrap();
-            let (mut rectified, mut passed) = (x.clone(), x.clone());
-            relu(context, &x, &mut rectified).unwrap();
-            relu_backward(context, &rectified, &x, &mut passed).unwrap();
-            vec![y, dx, means, spread, rectified, passed]
+            global_avg_pool_backward(context, &shape, &means, &mut spread).unwrap();
+            let step = SgdStep {
+                lr: 0.1,
+                momentum: 0.9,
+                nesterov: true,
+                weight_decay: 5e-4,
+            };
+            let (mut weights, mut velocity) = (weights.clone(), gradient.clone());
+            sgd_step(
+                context,
+                &step,
+                &mut weights,
+                &gradient,
+                &mut velocity,
+                false,
+            )
+            .unwrap();
+            vec![means, spread, weights, velocity]
         });
     }
 }

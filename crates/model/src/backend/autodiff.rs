@@ -1,76 +1,127 @@
-//! Ties each operation of [`CnnBackend`] to its backward, for every backend at once.
+//! Each operation tied to its backward operation, for every backend at once.
 
-use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Autodiff, AutodiffBackend, Backend};
+use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 
 use super::CnnBackend;
+use super::types::{
+    Affine, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual, Residual,
+    Sgd, Stepped,
+};
 
-/// Backward of a convolution; the state is input, weights, stride and padding.
-#[derive(Debug)]
-struct Conv2d;
-
-impl<B: CnnBackend> Backward<B, 2> for Conv2d {
-    type State = (FloatTensor<B>, FloatTensor<B>, usize, usize);
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 2>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let [x_node, weight_node] = ops.parents;
-        let (x, weight, stride, padding) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        if let Some(node) = x_node {
-            let dx = B::convolution_backward_input(
-                x.clone(),
-                weight.clone(),
-                dy.clone(),
-                stride,
-                padding,
-            );
-            grads.register::<B>(node.id, dx);
-        }
-        if let Some(node) = weight_node {
-            let dw = B::convolution_backward_weight(x, weight, dy, stride, padding);
-            grads.register::<B>(node.id, dw);
+/// Hands gradients to the parents that ask for them.
+fn register<B: Backend, const N: usize>(
+    grads: &mut Gradients,
+    parents: [Option<NodeId>; N],
+    gradients: [FloatTensor<B>; N],
+) {
+    for (parent, gradient) in parents.into_iter().zip(gradients) {
+        if let Some(parent) = parent {
+            grads.register::<B>(parent, gradient);
         }
     }
 }
 
-/// Backward of a bias.
 #[derive(Debug)]
-struct AddBias;
+struct ConvNormReluBackward;
 
-impl<B: CnnBackend> Backward<B, 2> for AddBias {
-    type State = ();
+impl<B: CnnBackend> Backward<B, 4> for ConvNormReluBackward {
+    type State = (FloatTensor<B>, ConvNorm<B>, ConvNormRelu<B>, [usize; 2]);
 
     fn backward(
         self,
-        ops: Ops<Self::State, 2>,
+        ops: Ops<Self::State, 4>,
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let [x_node, bias_node] = ops.parents;
         let dy = grads.consume::<B>(&ops.node);
-        if let Some(node) = bias_node {
-            grads.register::<B>(node.id, B::add_bias_backward(dy.clone()));
-        }
-        if let Some(node) = x_node {
-            grads.register::<B>(node.id, dy);
-        }
+        let (x, parameters, forward, [stride, padding]) = ops.state;
+        let [of_x, of_weight, of_gamma, of_beta] =
+            ops.parents.map(|parent| parent.map(|node| node.id));
+        let gradients = if of_x.is_some() {
+            let all = B::conv_norm_relu_backward(x, parameters, forward, dy, stride, padding);
+            register::<B, 1>(grads, [of_x], [all.x]);
+            all.parameters
+        } else {
+            B::conv_norm_relu_backward_parameters(x, parameters, forward, dy, stride, padding)
+        };
+        let ConvNorm {
+            weight,
+            gamma,
+            beta,
+        } = gradients;
+        register::<B, 3>(grads, [of_weight, of_gamma, of_beta], [weight, gamma, beta]);
     }
 }
 
-/// Backward of a linear layer; the state is input and weights.
 #[derive(Debug)]
-struct Linear;
+struct ResidualBackward;
 
-impl<B: CnnBackend> Backward<B, 3> for Linear {
-    type State = (FloatTensor<B>, FloatTensor<B>);
+impl<B: CnnBackend> Backward<B, 7> for ResidualBackward {
+    type State = (FloatTensor<B>, [ConvNorm<B>; 2], Residual<B>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 7>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, [first, second], forward) = ops.state;
+        let g = B::residual_backward(x, first, second, forward, dy);
+        let (a, b) = (g.first, g.second);
+        let gradients = [g.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta];
+        register::<B, 7>(
+            grads,
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            gradients,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct ProjectedResidualBackward;
+
+impl<B: CnnBackend> Backward<B, 10> for ProjectedResidualBackward {
+    type State = (
+        FloatTensor<B>,
+        [ConvNorm<B>; 3],
+        ProjectedResidual<B>,
+        usize,
+    );
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 10>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, [first, second, projection], forward, stride) = ops.state;
+        let g = B::projected_residual_backward(x, first, second, projection, forward, dy, stride);
+        let (a, b, c) = (g.main.first, g.main.second, g.projection);
+        let gradients = [
+            g.main.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta, c.weight, c.gamma,
+            c.beta,
+        ];
+        register::<B, 10>(
+            grads,
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            gradients,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct ConvReluPoolBackward;
+
+impl<B: CnnBackend> Backward<B, 3> for ConvReluPoolBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, Pooled<B>, usize);
 
     fn backward(
         self,
@@ -78,30 +129,49 @@ impl<B: CnnBackend> Backward<B, 3> for Linear {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let [x_node, weight_node, bias_node] = ops.parents;
-        let (x, weight) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
-        if let Some(node) = x_node {
-            grads.register::<B>(
-                node.id,
-                B::fully_connected_backward_input(weight, dy.clone()),
-            );
-        }
-        if let Some(node) = weight_node {
-            grads.register::<B>(node.id, B::fully_connected_backward_weight(x, dy.clone()));
-        }
-        if let Some(node) = bias_node {
-            grads.register::<B>(node.id, B::fully_connected_backward_bias(dy));
-        }
+        let (x, weight, forward, pool) = ops.state;
+        let [of_x, of_weight, of_bias] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let Affine { weight, bias } = if of_x.is_some() {
+            let all = B::conv_relu_pool_backward(x, weight, forward, dy, pool);
+            register::<B, 1>(grads, [of_x], [all.x]);
+            all.parameters
+        } else {
+            B::conv_relu_pool_backward_parameters(x, weight, forward, dy, pool)
+        };
+        register::<B, 2>(grads, [of_weight, of_bias], [weight, bias]);
     }
 }
 
-/// Backward of maximum pooling; the state is input, indices and the window's side.
 #[derive(Debug)]
-struct MaxPool2d;
+struct LinearBackward;
 
-impl<B: CnnBackend> Backward<B, 1> for MaxPool2d {
-    type State = (FloatTensor<B>, IntTensor<B>, usize);
+impl<B: CnnBackend> Backward<B, 3> for LinearBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, bool);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, weight, y, rectify) = ops.state;
+        let g = B::fully_connected_backward(x, weight, y, dy, rectify);
+        let gradients = [g.x, g.parameters.weight, g.parameters.bias];
+        register::<B, 3>(
+            grads,
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            gradients,
+        );
+    }
+}
+
+#[derive(Debug)]
+struct GlobalAvgPoolBackward;
+
+impl<B: CnnBackend> Backward<B, 1> for GlobalAvgPoolBackward {
+    type State = [usize; 2];
 
     fn backward(
         self,
@@ -109,150 +179,262 @@ impl<B: CnnBackend> Backward<B, 1> for MaxPool2d {
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let [x_node] = ops.parents;
-        let (x, indices, kernel) = ops.state;
         let dy = grads.consume::<B>(&ops.node);
-        if let Some(node) = x_node {
-            grads.register::<B>(node.id, B::max_pool_backward(x, indices, dy, kernel));
-        }
+        let [height, width] = ops.state;
+        let dx = B::global_avg_pool_backward(dy, height, width);
+        register::<B, 1>(
+            grads,
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            [dx],
+        );
     }
 }
 
-/// Backward of batch normalisation; the state is input, gamma, mean, variance and epsilon.
 #[derive(Debug)]
-struct BatchNorm;
+struct CrossEntropyBackward;
 
-impl<B: CnnBackend> Backward<B, 3> for BatchNorm {
-    type State = (
-        FloatTensor<B>,
-        FloatTensor<B>,
-        FloatTensor<B>,
-        FloatTensor<B>,
-        f32,
-    );
+impl<B: CnnBackend> Backward<B, 1> for CrossEntropyBackward {
+    type State = FloatTensor<B>;
 
     fn backward(
         self,
-        ops: Ops<Self::State, 3>,
+        ops: Ops<Self::State, 1>,
         grads: &mut Gradients,
         _checkpointer: &mut Checkpointer,
     ) {
-        let (x, gamma, mean, variance, eps) = ops.state;
-        let dy = grads.consume::<B>(&ops.node);
-        let (dx, dgamma, dbeta) = B::normalize_batch_backward(x, gamma, mean, variance, dy, eps);
-        for (node, gradient) in ops.parents.into_iter().zip([dx, dgamma, dbeta]) {
-            if let Some(node) = node {
-                grads.register::<B>(node.id, gradient);
-            }
-        }
+        let factor = grads.consume::<B>(&ops.node);
+        let gradient = B::scale_gradient(ops.state, factor);
+        register::<B, 1>(
+            grads,
+            ops.parents.map(|parent| parent.map(|node| node.id)),
+            [gradient],
+        );
+    }
+}
+
+/// A backend's own tensor as a constant of the graph.
+fn constant<B: Backend, C: CheckpointStrategy>(
+    tensor: FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>> {
+    <Autodiff<B, C> as AutodiffBackend>::from_inner(tensor)
+}
+
+fn constants<B: Backend, C: CheckpointStrategy>(
+    convolved: Convolved<B>,
+) -> Convolved<Autodiff<B, C>> {
+    Convolved {
+        output: constant::<B, C>(convolved.output),
+        mean: constant::<B, C>(convolved.mean),
+        variance: constant::<B, C>(convolved.variance),
+    }
+}
+
+fn inner<B: Backend, C: CheckpointStrategy>(parameters: ConvNorm<Autodiff<B, C>>) -> ConvNorm<B> {
+    ConvNorm {
+        weight: parameters.weight.into_primitive(),
+        gamma: parameters.gamma.into_primitive(),
+        beta: parameters.beta.into_primitive(),
     }
 }
 
 impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, C> {
-    fn convolution(
+    fn conv_norm_relu(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        parameters: ConvNorm<Self>,
         stride: usize,
         padding: usize,
-    ) -> FloatTensor<Self> {
-        match Conv2d
-            .prepare::<C>([x.node(), weight.node()])
+    ) -> ConvNormRelu<Self> {
+        let p = &parameters;
+        let nodes = [x.node(), p.weight.node(), p.gamma.node(), p.beta.node()];
+        let kind = ConvNormReluBackward
+            .prepare::<C>(nodes)
             .compute_bound()
-            .stateful()
-        {
+            .stateful();
+        let (x, parameters) = (x.into_primitive(), inner(parameters));
+        let forward = B::conv_norm_relu(x.clone(), parameters.clone(), stride, padding);
+        let y = forward.y.clone();
+        let convolved = constants(forward.convolved.clone());
+        let y = match kind {
             OpsKind::Tracked(prepared) => {
-                let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                let y = B::convolution(x.clone(), weight.clone(), stride, padding);
-                prepared.finish((x, weight, stride, padding), y)
+                prepared.finish((x, parameters, forward, [stride, padding]), y)
             }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::convolution(
-                x.into_primitive(),
-                weight.into_primitive(),
-                stride,
-                padding,
-            )),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        };
+        ConvNormRelu { y, convolved }
+    }
+
+    fn residual(
+        x: FloatTensor<Self>,
+        first: ConvNorm<Self>,
+        second: ConvNorm<Self>,
+    ) -> Residual<Self> {
+        let (a, b) = (&first, &second);
+        let nodes = [
+            x.node(),
+            a.weight.node(),
+            a.gamma.node(),
+            a.beta.node(),
+            b.weight.node(),
+            b.gamma.node(),
+            b.beta.node(),
+        ];
+        let kind = ResidualBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
+        let x = x.into_primitive();
+        let (first, second) = (inner(first), inner(second));
+        let forward = B::residual(x.clone(), first.clone(), second.clone());
+        let y = forward.y.clone();
+        let of_first = constants(forward.first.clone());
+        let of_second = constants(forward.second.clone());
+        let y = match kind {
+            OpsKind::Tracked(prepared) => prepared.finish((x, [first, second], forward), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        };
+        Residual {
+            y,
+            first: of_first,
+            second: of_second,
         }
     }
 
-    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        match AddBias
-            .prepare::<C>([x.node(), bias.node()])
+    fn projected_residual(
+        x: FloatTensor<Self>,
+        first: ConvNorm<Self>,
+        second: ConvNorm<Self>,
+        projection: ConvNorm<Self>,
+        stride: usize,
+    ) -> ProjectedResidual<Self> {
+        let (a, b, c) = (&first, &second, &projection);
+        let nodes = [
+            x.node(),
+            a.weight.node(),
+            a.gamma.node(),
+            a.beta.node(),
+            b.weight.node(),
+            b.gamma.node(),
+            b.beta.node(),
+            c.weight.node(),
+            c.gamma.node(),
+            c.beta.node(),
+        ];
+        let kind = ProjectedResidualBackward
+            .prepare::<C>(nodes)
             .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish((), B::add_bias(x.into_primitive(), bias.into_primitive()))
-            }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::add_bias(x.into_primitive(), bias.into_primitive()))
-            }
+            .stateful();
+        let x = x.into_primitive();
+        let all = [inner(first), inner(second), inner(projection)];
+        let [first, second, projection] = all.clone();
+        let forward = B::projected_residual(x.clone(), first, second, projection, stride);
+        let y = forward.main.y.clone();
+        let of_first = constants(forward.main.first.clone());
+        let of_second = constants(forward.main.second.clone());
+        let of_projection = constants(forward.projection.clone());
+        let y = match kind {
+            OpsKind::Tracked(prepared) => prepared.finish((x, all, forward, stride), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        };
+        ProjectedResidual {
+            main: Residual {
+                y,
+                first: of_first,
+                second: of_second,
+            },
+            projection: of_projection,
         }
+    }
+
+    fn conv_relu_pool(x: FloatTensor<Self>, parameters: Affine<Self>, pool: usize) -> Pooled<Self> {
+        let nodes = [x.node(), parameters.weight.node(), parameters.bias.node()];
+        let kind = ConvReluPoolBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
+        let (x, weight) = (x.into_primitive(), parameters.weight.into_primitive());
+        let parameters = Affine {
+            weight: weight.clone(),
+            bias: parameters.bias.into_primitive(),
+        };
+        let forward = B::conv_relu_pool(x.clone(), parameters, pool);
+        let (y, indices) = (forward.y.clone(), forward.indices.clone());
+        let y = match kind {
+            OpsKind::Tracked(prepared) => prepared.finish((x, weight, forward, pool), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        };
+        Pooled { y, indices }
     }
 
     fn fully_connected(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
+        parameters: Affine<Self>,
+        rectify: bool,
     ) -> FloatTensor<Self> {
-        match Linear
-            .prepare::<C>([x.node(), weight.node(), bias.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prepared) => {
-                let (x, weight) = (x.into_primitive(), weight.into_primitive());
-                let y = B::fully_connected(x.clone(), weight.clone(), bias.into_primitive());
-                prepared.finish((x, weight), y)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::fully_connected(
-                x.into_primitive(),
-                weight.into_primitive(),
-                bias.into_primitive(),
-            )),
-        }
-    }
-
-    fn max_pool(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
-        match MaxPool2d
-            .prepare::<C>([x.node()])
-            .compute_bound()
-            .stateful()
-        {
-            OpsKind::Tracked(prepared) => {
-                let x = x.into_primitive();
-                let (y, indices) = B::max_pool(x.clone(), kernel);
-                (prepared.finish((x, indices.clone(), kernel), y), indices)
-            }
-            OpsKind::UnTracked(prepared) => {
-                let (y, indices) = B::max_pool(x.into_primitive(), kernel);
-                (prepared.finish(y), indices)
-            }
-        }
-    }
-
-    fn normalize_batch(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        eps: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let kind = BatchNorm
-            .prepare::<C>([x.node(), gamma.node(), beta.node()])
+        let nodes = [x.node(), parameters.weight.node(), parameters.bias.node()];
+        let kind = LinearBackward
+            .prepare::<C>(nodes)
             .compute_bound()
             .stateful();
-        let (x, gamma) = (x.into_primitive(), gamma.into_primitive());
-        let (y, mean, variance) =
-            B::normalize_batch(x.clone(), gamma.clone(), beta.into_primitive(), eps);
-        let y = match kind {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish((x, gamma, mean.clone(), variance.clone(), eps), y)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        let (x, weight) = (x.into_primitive(), parameters.weight.into_primitive());
+        let parameters = Affine {
+            weight: weight.clone(),
+            bias: parameters.bias.into_primitive(),
         };
-        (
-            y,
-            <Self as AutodiffBackend>::from_inner(mean),
-            <Self as AutodiffBackend>::from_inner(variance),
-        )
+        let y = B::fully_connected(x.clone(), parameters, rectify);
+        match kind {
+            OpsKind::Tracked(prepared) => prepared.finish((x, weight, y.clone(), rectify), y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn global_avg_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        let kind = GlobalAvgPoolBackward
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful();
+        let x = x.into_primitive();
+        let size = [x.shape()[2], x.shape()[3]];
+        let y = B::global_avg_pool(x);
+        match kind {
+            OpsKind::Tracked(prepared) => prepared.finish(size, y),
+            OpsKind::UnTracked(prepared) => prepared.finish(y),
+        }
+    }
+
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        smoothing: f32,
+    ) -> CrossEntropy<Self> {
+        let kind = CrossEntropyBackward
+            .prepare::<C>([logits.node()])
+            .compute_bound()
+            .stateful();
+        let forward = B::cross_entropy(logits.into_primitive(), targets, smoothing);
+        let gradient = constant::<B, C>(forward.gradient.clone());
+        let loss = match kind {
+            OpsKind::Tracked(prepared) => prepared.finish(forward.gradient, forward.loss),
+            OpsKind::UnTracked(prepared) => prepared.finish(forward.loss),
+        };
+        CrossEntropy { loss, gradient }
+    }
+
+    fn sgd_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        velocity: FloatTensor<Self>,
+        settings: Sgd,
+    ) -> Stepped<Self> {
+        // A step is no part of a graph.
+        let stepped = B::sgd_step(
+            weight.into_primitive(),
+            gradient.into_primitive(),
+            velocity.into_primitive(),
+            settings,
+        );
+        Stepped {
+            weight: constant::<B, C>(stepped.weight),
+            velocity: constant::<B, C>(stepped.velocity),
+        }
     }
 }

@@ -1,216 +1,243 @@
-//! The contract between networks and backends: the operations that take a network's time, each
-//! with its backward operation.
+//! The contract between networks and backends: the operations that networks are made of, each with
+//! its backward operation.
 //!
-//! Default bodies use Burn's own operations, so that a backend joins with an empty `impl`.
-//! [`ndarray`](self) overrides them with `cpu-kernels`; `autodiff` ties each operation to its
-//! backward for every backend at once.
+//! | file | what it holds |
+//! | --- | --- |
+//! | here | [`CnnBackend`], the contract |
+//! | [`types`] | what its operations take and give |
+//! | `compose` | its default bodies, made of Burn's own operations |
+//! | `autodiff` | what ties each operation to its backward, for every backend at once |
+//! | `cpu` | its implementation by the kernels of `cpu-kernels`, for NdArray and Flex |
 //!
-//! Images are `[batch, channels, height, width]`. Weights are as in PyTorch: a convolution's are
-//! `[out_channels, in_channels, height, width]`, a linear layer's `[out_features, in_features]`.
+//! Images are `[batch, channels, height, width]` by shape. How they lie in memory is the backend's
+//! own affair: on a CPU channels lie side by side, and the tensor's strides say so. Weights are as
+//! in PyTorch: a convolution's are `[out_channels, in_channels, height, width]`, a linear layer's
+//! `[out_features, in_features]`.
 
 // Burn calls its NdArray backend deprecated. It is the one that this project is about on a CPU, and
 // 0.22.1 is the last release that has it; Flex, its successor, runs the same networks.
 #![allow(deprecated)]
 
 mod autodiff;
-mod ndarray;
+mod compose;
+mod cpu;
+pub mod types;
 
-use burn::backend::ops::{ConvOptions, ModuleOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, Flex, backend_extension};
-use burn::tensor::{IntDType, Shape};
+use burn::backend::{Backend, backend_extension};
 
-pub use ndarray::{ThreadsError, set_threads};
+pub use cpu::{SettingsError, isa, set_precision, set_threads};
+use types::{
+    Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Sgd, Stepped,
+};
+
+/// What is added to a variance before its root is taken, as in PyTorch.
+pub const EPSILON: f32 = 1e-5;
 
 /// Operations that networks are made of. See the [module](self) for layouts.
 #[backend_extension(NdArray, Flex, Cube: cfg(feature = "wgpu"), Autodiff)]
 pub trait CnnBackend: Backend {
-    /// Convolution of `x` with square strides and zero padding, without a bias.
-    fn convolution(
+    /// `relu(normalise(x * weight))`: a convolution with square strides and zero padding,
+    /// normalised by the batch's own statistics (Ioffe and Szegedy, 2015).
+    fn conv_norm_relu(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        #[extension_type] parameters: ConvNorm<Self>,
         stride: usize,
         padding: usize,
-    ) -> FloatTensor<Self> {
-        <Self as ModuleOps<Self>>::conv2d(x, weight, None, conv_options(stride, padding))
+    ) -> ConvNormRelu<Self> {
+        compose::conv_norm_relu(x, parameters, stride, padding)
     }
 
-    /// The gradient of [`convolution`](CnnBackend::convolution) by its input.
-    fn convolution_backward_input(
+    /// The gradients of [`conv_norm_relu`](CnnBackend::conv_norm_relu).
+    fn conv_norm_relu_backward(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        #[extension_type] parameters: ConvNorm<Self>,
+        #[extension_type] forward: ConvNormRelu<Self>,
         dy: FloatTensor<Self>,
         stride: usize,
         padding: usize,
-    ) -> FloatTensor<Self> {
-        <Self as ModuleOps<Self>>::conv2d_x_backward(x, weight, dy, conv_options(stride, padding))
+    ) -> ConvNormGradients<Self> {
+        compose::conv_norm_relu_backward(x, parameters, forward, dy, stride, padding)
     }
 
-    /// The gradient of [`convolution`](CnnBackend::convolution) by its weights.
-    fn convolution_backward_weight(
+    /// The gradients of [`conv_norm_relu`](CnnBackend::conv_norm_relu) by its parameters alone, as
+    /// a network's first layer needs them.
+    fn conv_norm_relu_backward_parameters(
         x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
+        #[extension_type] parameters: ConvNorm<Self>,
+        #[extension_type] forward: ConvNormRelu<Self>,
         dy: FloatTensor<Self>,
         stride: usize,
         padding: usize,
+    ) -> ConvNorm<Self> {
+        compose::conv_norm_relu_backward_parameters(x, parameters, forward, dy, stride, padding)
+    }
+
+    /// `relu(normalise(relu(normalise(x * first)) * second) + x)`, both convolutions of 3 by 3 with
+    /// stride 1 (He et al., 2015, arXiv:1512.03385).
+    fn residual(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+    ) -> Residual<Self> {
+        compose::residual(x, first, second)
+    }
+
+    /// The gradients of [`residual`](CnnBackend::residual).
+    fn residual_backward(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        #[extension_type] forward: Residual<Self>,
+        dy: FloatTensor<Self>,
+    ) -> ResidualGradients<Self> {
+        compose::residual_backward(x, first, second, forward, dy)
+    }
+
+    /// As [`residual`](CnnBackend::residual) with `normalise(x * projection)`, a convolution of 1
+    /// by 1, in place of `x` at the end. The first convolution and the projection have `stride`.
+    fn projected_residual(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        #[extension_type] projection: ConvNorm<Self>,
+        stride: usize,
+    ) -> ProjectedResidual<Self> {
+        compose::projected_residual(x, first, second, projection, stride)
+    }
+
+    /// The gradients of [`projected_residual`](CnnBackend::projected_residual).
+    #[allow(clippy::too_many_arguments)]
+    fn projected_residual_backward(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        #[extension_type] projection: ConvNorm<Self>,
+        #[extension_type] forward: ProjectedResidual<Self>,
+        dy: FloatTensor<Self>,
+        stride: usize,
+    ) -> ProjectedResidualGradients<Self> {
+        compose::projected_residual_backward(x, [first, second, projection], forward, dy, stride)
+    }
+
+    /// `x * weight + bias`, a convolution with square strides and zero padding, and its positive
+    /// part where `rectify` asks for it: a normalised convolution whose statistics are known.
+    fn conv_bias(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        stride: usize,
+        padding: usize,
+        rectify: bool,
     ) -> FloatTensor<Self> {
-        <Self as ModuleOps<Self>>::conv2d_weight_backward(
-            x,
-            weight,
-            dy,
-            conv_options(stride, padding),
-        )
+        compose::conv_bias(x, parameters, stride, padding, rectify)
     }
 
-    /// `x` plus one number a channel: `[batch, channels, height, width]` and `[channels]`.
-    fn add_bias(x: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
-        let channels = dim(&bias, 0);
-        let bias = Self::float_reshape(bias, Shape::new([1, channels, 1, 1]));
-        Self::float_add(x, bias)
+    /// `relu(x * weight + bias + around)`, a convolution of 3 by 3: the end of a residual block
+    /// whose statistics are known.
+    fn conv_bias_add_relu(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        around: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        compose::conv_bias_add_relu(x, parameters, around)
     }
 
-    /// The gradient of [`add_bias`](CnnBackend::add_bias) by the bias, `[channels]`.
-    fn add_bias_backward(dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        let channels = dim(&dy, 1);
-        let sum = Self::float_sum_dim(Self::float_sum_dim(Self::float_sum_dim(dy, 0), 2), 3);
-        Self::float_reshape(sum, Shape::new([channels]))
+    /// `max_pool(relu(x * weight + bias))`: a convolution with stride 1 and no padding, and windows
+    /// of `pool` by `pool` pixels without overlap.
+    fn conv_relu_pool(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        pool: usize,
+    ) -> Pooled<Self> {
+        compose::conv_relu_pool(x, parameters, pool)
     }
 
-    /// `x weight^T + bias` for `x` of `[batch, in_features]`.
+    /// The gradients of [`conv_relu_pool`](CnnBackend::conv_relu_pool).
+    fn conv_relu_pool_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] forward: Pooled<Self>,
+        dy: FloatTensor<Self>,
+        pool: usize,
+    ) -> AffineGradients<Self> {
+        compose::conv_relu_pool_backward(x, weight, forward, dy, pool)
+    }
+
+    /// The gradients of [`conv_relu_pool`](CnnBackend::conv_relu_pool) by its parameters alone, as
+    /// a network's first layer needs them.
+    fn conv_relu_pool_backward_parameters(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        #[extension_type] forward: Pooled<Self>,
+        dy: FloatTensor<Self>,
+        pool: usize,
+    ) -> Affine<Self> {
+        compose::conv_relu_pool_backward_parameters(x, weight, forward, dy, pool)
+    }
+
+    /// `x weight^T + bias` for `x` of `[batch, in_features]`, and its positive part where
+    /// `rectify` asks for it.
     fn fully_connected(
         x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        rectify: bool,
+    ) -> FloatTensor<Self> {
+        compose::linear(x, parameters, rectify)
+    }
+
+    /// The gradients of [`fully_connected`](CnnBackend::fully_connected), whose output was `y`.
+    fn fully_connected_backward(
+        x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        let features = dim(&bias, 0);
-        let bias = Self::float_reshape(bias, Shape::new([1, features]));
-        Self::float_add(Self::float_matmul(x, Self::float_transpose(weight)), bias)
+        y: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        rectify: bool,
+    ) -> AffineGradients<Self> {
+        compose::linear_backward(x, weight, y, dy, rectify)
     }
 
-    /// The gradient of [`fully_connected`](CnnBackend::fully_connected) by its input.
-    fn fully_connected_backward_input(
+    /// The mean over all pixels: `[batch, channels, height, width]` to `[batch, channels]`.
+    fn global_avg_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        compose::global_avg_pool::<Self>(x)
+    }
+
+    /// The gradient of [`global_avg_pool`](CnnBackend::global_avg_pool) for images of `height` by
+    /// `width` pixels.
+    fn global_avg_pool_backward(
+        dy: FloatTensor<Self>,
+        height: usize,
+        width: usize,
+    ) -> FloatTensor<Self> {
+        compose::global_avg_pool_backward::<Self>(dy, height, width)
+    }
+
+    /// The mean cross-entropy of `logits`, `[batch, classes]`, against classes, `[batch]`. With a
+    /// `smoothing` of `s` a target is `1 - s` for its class plus `s / classes` for every class
+    /// (Szegedy et al., 2016).
+    fn cross_entropy(
+        logits: FloatTensor<Self>,
+        targets: IntTensor<Self>,
+        smoothing: f32,
+    ) -> CrossEntropy<Self> {
+        compose::cross_entropy(logits, targets, smoothing)
+    }
+
+    /// `gradient` times the one value of `factor`, the gradient of a loss by itself.
+    fn scale_gradient(gradient: FloatTensor<Self>, factor: FloatTensor<Self>) -> FloatTensor<Self> {
+        compose::scale_gradient::<Self>(gradient, factor)
+    }
+
+    /// One step of stochastic gradient descent. A velocity of zeros begins it.
+    fn sgd_step(
         weight: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        Self::float_matmul(dy, weight)
-    }
-
-    /// The gradient of [`fully_connected`](CnnBackend::fully_connected) by its weights.
-    fn fully_connected_backward_weight(
-        x: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-    ) -> FloatTensor<Self> {
-        Self::float_matmul(Self::float_transpose(dy), x)
-    }
-
-    /// The gradient of [`fully_connected`](CnnBackend::fully_connected) by its bias.
-    fn fully_connected_backward_bias(dy: FloatTensor<Self>) -> FloatTensor<Self> {
-        let features = dim(&dy, 1);
-        Self::float_reshape(Self::float_sum_dim(dy, 0), Shape::new([features]))
-    }
-
-    /// The largest value of each window of `kernel` by `kernel` pixels, without overlap, and where
-    /// it was. What an index means is the backend's own affair: it goes to
-    /// [`max_pool_backward`](CnnBackend::max_pool_backward) of the same backend only.
-    fn max_pool(x: FloatTensor<Self>, kernel: usize) -> (FloatTensor<Self>, IntTensor<Self>) {
-        let pooled = <Self as ModuleOps<Self>>::max_pool2d_with_indices(
-            x,
-            [kernel; 2],
-            [kernel; 2],
-            [0; 2],
-            [1; 2],
-            false,
-            IntDType::I32,
-        );
-        (pooled.output, pooled.indices)
-    }
-
-    /// The gradient of [`max_pool`](CnnBackend::max_pool) by its input.
-    fn max_pool_backward(
-        x: FloatTensor<Self>,
-        indices: IntTensor<Self>,
-        dy: FloatTensor<Self>,
-        kernel: usize,
-    ) -> FloatTensor<Self> {
-        <Self as ModuleOps<Self>>::max_pool2d_with_indices_backward(
-            x,
-            [kernel; 2],
-            [kernel; 2],
-            [0; 2],
-            [1; 2],
-            false,
-            dy,
-            indices,
-        )
-        .x_grad
-    }
-
-    /// Batch normalisation by the batch's own statistics: the output, and each channel's mean and
-    /// biased variance over batch and pixels (Ioffe and Szegedy, 2015).
-    fn normalize_batch(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        beta: FloatTensor<Self>,
-        eps: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let channels = dim(&x, 1);
-        let mean = channel_mean::<Self>(x.clone());
-        let centred = Self::float_sub(x, mean.clone());
-        let variance = channel_mean::<Self>(Self::float_mul(centred.clone(), centred.clone()));
-        let normalised = Self::float_mul(centred, inverse_deviation::<Self>(variance.clone(), eps));
-        let wide = |t| Self::float_reshape(t, Shape::new([1, channels, 1, 1]));
-        let narrow = |t| Self::float_reshape(t, Shape::new([channels]));
-        let y = Self::float_add(Self::float_mul(normalised, wide(gamma)), wide(beta));
-        (y, narrow(mean), narrow(variance))
-    }
-
-    /// The gradients of [`normalize_batch`](CnnBackend::normalize_batch) by input, gamma and beta.
-    fn normalize_batch_backward(
-        x: FloatTensor<Self>,
-        gamma: FloatTensor<Self>,
-        mean: FloatTensor<Self>,
-        variance: FloatTensor<Self>,
-        dy: FloatTensor<Self>,
-        eps: f32,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let channels = dim(&x, 1);
-        let wide = |t| Self::float_reshape(t, Shape::new([1, channels, 1, 1]));
-        let narrow = |t| Self::float_reshape(t, Shape::new([channels]));
-        let count = (dim(&x, 0) * dim(&x, 2) * dim(&x, 3)) as f32;
-        let inverse = inverse_deviation::<Self>(wide(variance), eps);
-        let normalised = Self::float_mul(Self::float_sub(x, wide(mean)), inverse.clone());
-        let mean_dy = channel_mean::<Self>(dy.clone());
-        let mean_dy_x = channel_mean::<Self>(Self::float_mul(dy.clone(), normalised.clone()));
-        let inner = Self::float_sub(
-            Self::float_sub(dy, mean_dy.clone()),
-            Self::float_mul(normalised, mean_dy_x.clone()),
-        );
-        let dx = Self::float_mul(inner, Self::float_mul(inverse, wide(gamma)));
-        let total = |t| narrow(Self::float_mul_scalar(t, count.into()));
-        (dx, total(mean_dy_x), total(mean_dy))
+        gradient: FloatTensor<Self>,
+        velocity: FloatTensor<Self>,
+        settings: Sgd,
+    ) -> Stepped<Self> {
+        compose::sgd_step(weight, gradient, velocity, settings)
     }
 }
-
-impl CnnBackend for Flex {}
 
 #[cfg(feature = "wgpu")]
 impl CnnBackend for burn_wgpu::CubeBackend {}
-
-fn conv_options(stride: usize, padding: usize) -> ConvOptions<2> {
-    ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)
-}
-
-/// Length of `tensor`'s axis `axis`.
-fn dim<T: burn::backend::TensorMetadata>(tensor: &T, axis: usize) -> usize {
-    tensor.shape()[axis]
-}
-
-/// Mean over batch and pixels, `[1, channels, 1, 1]`.
-fn channel_mean<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_mean_dim(B::float_mean_dim(B::float_mean_dim(x, 3), 2), 0)
-}
-
-/// `1 / sqrt(variance + eps)`.
-fn inverse_deviation<B: Backend>(variance: FloatTensor<B>, eps: f32) -> FloatTensor<B> {
-    B::float_recip(B::float_sqrt(B::float_add_scalar(variance, eps.into())))
-}

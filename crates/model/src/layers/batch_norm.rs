@@ -4,16 +4,18 @@ use burn::backend::Dispatch;
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 
-use crate::backend::CnnBackend;
+use crate::backend::EPSILON;
+use crate::backend::types::{Affine, ConvNorm, Convolved};
 use crate::random::WeightSource;
 
-/// What is added to a variance before its root is taken, as in PyTorch.
-const EPSILON: f32 = 1e-5;
 /// The weight of a new batch in the running statistics, as in PyTorch.
 const MOMENTUM: f64 = 0.1;
 
 /// Batch normalisation (Ioffe and Szegedy, 2015). The running variance is the unbiased one, as in
 /// PyTorch, where Burn's own layer takes the biased one: an exported network agrees.
+///
+/// It is computed together with the convolution before it; see
+/// [`CnnBackend`](crate::CnnBackend).
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     weight: Param<Tensor<1>>,
@@ -34,47 +36,45 @@ impl BatchNorm {
         }
     }
 
-    /// `[batch, channels, height, width]` to the same shape. On an autodiff device the batch's own
-    /// statistics normalise, and the running ones follow; elsewhere the running ones normalise.
-    #[must_use]
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if x.device().is_autodiff() {
-            self.forward_train(x)
-        } else {
-            self.forward_infer(x)
+    /// The parameters of a convolution with weights `weight` and of this normalisation after it.
+    pub(super) fn with_convolution(&self, weight: &Param<Tensor<4>>) -> ConvNorm<Dispatch> {
+        ConvNorm {
+            weight: weight.val().into_dispatch(),
+            gamma: self.weight.val().into_dispatch(),
+            beta: self.bias.val().into_dispatch(),
         }
     }
 
-    fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
-        let [batch, _, height, width] = x.dims();
-        let (y, mean, variance) = <Dispatch as CnnBackend>::normalize_batch(
-            x.into_dispatch(),
-            self.weight.val().into_dispatch(),
-            self.bias.val().into_dispatch(),
-            EPSILON,
-        );
-        let count = (batch * height * width) as f64;
-        // One value a channel has no unbiased variance; PyTorch refuses it, here it counts as is.
-        let unbiased = count / (count - 1.0).max(1.0);
-        follow(&self.running_mean, Tensor::from_dispatch(mean));
-        follow(
-            &self.running_var,
-            Tensor::<1>::from_dispatch(variance).mul_scalar(unbiased),
-        );
-        Tensor::from_dispatch(y)
-    }
-
-    fn forward_infer(&self, x: Tensor<4>) -> Tensor<4> {
+    /// A convolution with weights `weight` and this normalisation after it by the running
+    /// statistics, as one convolution with a bias.
+    pub(super) fn folded(&self, weight: &Param<Tensor<4>>) -> Affine<Dispatch> {
         let channels = self.weight.val().dims()[0];
         let scale = self.weight.val() / self.running_var.value().add_scalar(EPSILON).sqrt();
-        let shift = self.bias.val() - self.running_mean.value() * scale.clone();
-        let wide = |t: Tensor<1>| t.reshape([1, channels, 1, 1]);
-        x * wide(scale) + wide(shift)
+        let bias = self.bias.val() - self.running_mean.value() * scale.clone();
+        Affine {
+            weight: (weight.val() * scale.reshape([channels, 1, 1, 1])).into_dispatch(),
+            bias: bias.into_dispatch(),
+        }
+    }
+
+    /// Moves the running statistics towards those of a batch.
+    pub(super) fn follow(&self, batch: Convolved<Dispatch>) {
+        let [images, _, height, width] = Tensor::<4>::from_dispatch(batch.output).dims();
+        let count = (images * height * width) as f64;
+        // One value a channel has no unbiased variance; PyTorch refuses it, here it counts as is.
+        let unbiased = count / (count - 1.0).max(1.0);
+        follow(&self.running_mean, batch.mean, 1.0);
+        follow(&self.running_var, batch.variance, unbiased);
     }
 }
 
-/// Moves a running statistic towards the batch's.
-fn follow(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+/// Moves a running statistic towards the batch's, times `factor`.
+fn follow(
+    running: &RunningState<Tensor<1>>,
+    batch: burn::backend::tensor::FloatTensor<Dispatch>,
+    factor: f64,
+) {
     let kept = running.value_sync().mul_scalar(1.0 - MOMENTUM);
-    running.update((kept + batch.detach().mul_scalar(MOMENTUM)).detach());
+    let batch = Tensor::<1>::from_dispatch(batch).detach();
+    running.update((kept + batch.mul_scalar(factor * MOMENTUM)).detach());
 }

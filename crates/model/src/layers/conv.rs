@@ -4,15 +4,17 @@ use burn::backend::Dispatch;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::BatchNorm;
 use crate::backend::CnnBackend;
+use crate::backend::types::Affine;
 use crate::random::WeightSource;
 
 /// A convolution without a bias, before a normalisation.
 #[derive(Module, Debug)]
 pub struct Conv2d {
-    weight: Param<Tensor<4>>,
-    stride: usize,
-    padding: usize,
+    pub(super) weight: Param<Tensor<4>>,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
 }
 
 impl Conv2d {
@@ -35,16 +37,24 @@ impl Conv2d {
         }
     }
 
-    /// `[batch, in_channels, height, width]` to
-    /// `[batch, out_channels, height / stride, width / stride]`.
+    /// `relu(norm(convolution))`: `[batch, in_channels, height, width]` to
+    /// `[batch, out_channels, height / stride, width / stride]`. On an autodiff device the batch's
+    /// own statistics normalise, and the running ones follow; elsewhere the running ones
+    /// normalise.
     #[must_use]
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        Tensor::from_dispatch(<Dispatch as CnnBackend>::convolution(
-            x.into_dispatch(),
-            self.weight.val().into_dispatch(),
-            self.stride,
-            self.padding,
-        ))
+    pub fn forward_norm_relu(&self, norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
+        let training = x.device().is_autodiff();
+        let x = x.into_dispatch();
+        let (stride, padding) = (self.stride, self.padding);
+        Tensor::from_dispatch(if training {
+            let parameters = norm.with_convolution(&self.weight);
+            let forward = <Dispatch as CnnBackend>::conv_norm_relu(x, parameters, stride, padding);
+            norm.follow(forward.convolved);
+            forward.y
+        } else {
+            let folded = norm.folded(&self.weight);
+            <Dispatch as CnnBackend>::conv_bias(x, folded, stride, padding, true)
+        })
     }
 }
 
@@ -70,19 +80,16 @@ impl ConvBias2d {
         }
     }
 
-    /// `[batch, in_channels, height, width]` to
-    /// `[batch, out_channels, height - kernel + 1, width - kernel + 1]`.
+    /// `max_pool(relu(convolution))` with windows of `pool` by `pool` pixels:
+    /// `[batch, in_channels, height, width]` to `[batch, out_channels, (height - kernel + 1) /
+    /// pool, (width - kernel + 1) / pool]`.
     #[must_use]
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = <Dispatch as CnnBackend>::convolution(
-            x.into_dispatch(),
-            self.weight.val().into_dispatch(),
-            1,
-            0,
-        );
-        Tensor::from_dispatch(<Dispatch as CnnBackend>::add_bias(
-            y,
-            self.bias.val().into_dispatch(),
-        ))
+    pub fn forward_relu_pool(&self, x: Tensor<4>, pool: usize) -> Tensor<4> {
+        let parameters = Affine {
+            weight: self.weight.val().into_dispatch(),
+            bias: self.bias.val().into_dispatch(),
+        };
+        let pooled = <Dispatch as CnnBackend>::conv_relu_pool(x.into_dispatch(), parameters, pool);
+        Tensor::from_dispatch(pooled.y)
     }
 }

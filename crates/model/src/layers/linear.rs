@@ -5,6 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use crate::backend::CnnBackend;
+use crate::backend::types::Affine;
 use crate::random::WeightSource;
 
 /// `x weight^T + bias`, the weights `[out_features, in_features]` as PyTorch stores them.
@@ -28,10 +29,21 @@ impl Linear {
     /// `[batch, in_features]` to `[batch, out_features]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        Tensor::from_dispatch(<Dispatch as CnnBackend>::fully_connected(
-            x.into_dispatch(),
-            self.weight.val().into_dispatch(),
-            self.bias.val().into_dispatch(),
-        ))
+        self.compute(x, false)
+    }
+
+    /// The positive part of [`Linear::forward`].
+    #[must_use]
+    pub fn forward_relu(&self, x: Tensor<2>) -> Tensor<2> {
+        self.compute(x, true)
+    }
+
+    fn compute(&self, x: Tensor<2>, rectify: bool) -> Tensor<2> {
+        let parameters = Affine {
+            weight: self.weight.val().into_dispatch(),
+            bias: self.bias.val().into_dispatch(),
+        };
+        let y = <Dispatch as CnnBackend>::fully_connected(x.into_dispatch(), parameters, rectify);
+        Tensor::from_dispatch(y)
     }
 }

@@ -6,29 +6,30 @@
 mod batch_norm;
 mod conv;
 mod linear;
+mod residual;
 
 use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 
 use crate::backend::CnnBackend;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvBias2d};
 pub use linear::Linear;
-
-/// The largest value of each window of `kernel` by `kernel` pixels, without overlap:
-/// `[batch, channels, height, width]` to `[batch, channels, height / kernel, width / kernel]`.
-#[must_use]
-pub fn max_pool2d(x: Tensor<4>, kernel: usize) -> Tensor<4> {
-    let (y, _indices) = <Dispatch as CnnBackend>::max_pool(x.into_dispatch(), kernel);
-    Tensor::from_dispatch(y)
-}
+pub use residual::BasicBlock;
 
 /// The mean over all pixels: `[batch, channels, height, width]` to `[batch, channels]`.
 #[must_use]
 pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
-    let [batch, channels, height, width] = x.dims();
-    x.reshape([batch, channels, height * width])
-        .mean_dim(2)
-        .reshape([batch, channels])
+    Tensor::from_dispatch(<Dispatch as CnnBackend>::global_avg_pool(x.into_dispatch()))
+}
+
+/// The mean cross-entropy, `[1]`, of logits of `[batch, classes]` against classes, `[batch]`. With a
+/// `smoothing` of `s` a target is `1 - s` for its class plus `s / classes` for every class (Szegedy
+/// et al., 2016).
+#[must_use]
+pub fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>, smoothing: f32) -> Tensor<1> {
+    let (logits, targets) = (logits.into_dispatch(), targets.into_dispatch());
+    let forward = <Dispatch as CnnBackend>::cross_entropy(logits, targets, smoothing);
+    Tensor::from_dispatch(forward.loss)
 }

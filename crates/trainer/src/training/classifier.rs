@@ -1,10 +1,10 @@
 //! One step: a batch to a loss, and a loss to gradients.
 
 use burn::module::Module;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use model::Network;
+use model::layers::cross_entropy;
 
 /// A batch on a device.
 #[derive(Debug, Clone)]
@@ -41,16 +41,12 @@ impl Classifier {
             .network
             .forward(batch.images)
             .expect("the loader makes images of 3x32x32");
-        let log_probabilities = log_softmax(logits.clone(), 1);
-        let targets = batch.targets.clone().unsqueeze_dim(1);
-        let of_target = log_probabilities.clone().gather(1, targets).mean();
-        let loss = if self.label_smoothing > 0.0 {
-            of_target.mul_scalar(1.0 - self.label_smoothing)
-                + log_probabilities.mean().mul_scalar(self.label_smoothing)
-        } else {
-            of_target
-        };
-        ClassificationOutput::new(loss.neg(), logits, batch.targets)
+        let loss = cross_entropy(
+            logits.clone(),
+            batch.targets.clone(),
+            self.label_smoothing as f32,
+        );
+        ClassificationOutput::new(loss, logits, batch.targets)
     }
 }
 

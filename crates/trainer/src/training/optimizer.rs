@@ -1,11 +1,14 @@
 //! The optimiser that a recipe asks for.
 
+use burn::backend::Dispatch;
 use burn::module::ParamGroup;
-use burn::optim::decay::WeightDecayConfig;
-use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamWConfig, LearningRate, ModuleOptimizer, Optimizer};
+use burn::tensor::{Device, Tensor};
+use model::CnnBackend;
+use model::backend::types;
 
 use super::TrainError;
+use crate::RecordState;
 use crate::recipe::OptimizerSpec;
 
 /// Biases, and the weights of normalisation: `bn1`, `bn2`, and the second layer of a `shortcut`.
@@ -28,12 +31,14 @@ pub fn optimizer(spec: &OptimizerSpec) -> Result<ModuleOptimizer, TrainError> {
             decay_norm_and_bias,
             ..
         } => {
-            let plain = sgd(momentum, nesterov);
-            let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay as f32));
-            let spares = decay.is_some() && !decay_norm_and_bias;
-            let optimizer = plain.clone().with_weight_decay(decay).init();
-            if spares {
-                optimizer.with_group(spared()?, plain.build(), None)
+            let with_decay = |weight_decay: f64| Sgd {
+                momentum: momentum as f32,
+                nesterov,
+                weight_decay: weight_decay as f32,
+            };
+            let optimizer = ModuleOptimizer::from(with_decay(weight_decay));
+            if weight_decay > 0.0 && !decay_norm_and_bias {
+                optimizer.with_group(spared()?, with_decay(0.0), None)
             } else {
                 optimizer
             }
@@ -63,13 +68,52 @@ pub fn optimizer(spec: &OptimizerSpec) -> Result<ModuleOptimizer, TrainError> {
     })
 }
 
-/// SGD without decay. Burn dampens by 0.1 unless told otherwise; PyTorch does not.
-fn sgd(momentum: f64, nesterov: bool) -> SgdConfig {
-    let momentum = (momentum > 0.0).then(|| {
-        MomentumConfig::new()
-            .with_momentum(momentum)
-            .with_dampening(0.0)
-            .with_nesterov(nesterov)
-    });
-    SgdConfig::new().with_momentum(momentum)
+/// PyTorch's SGD without dampening, a parameter's step as one operation of the backend.
+#[derive(Debug, Clone)]
+struct Sgd {
+    momentum: f32,
+    nesterov: bool,
+    weight_decay: f32,
+}
+
+/// A parameter's velocity.
+#[derive(RecordState, Clone)]
+struct SgdState<const D: usize> {
+    velocity: Tensor<D>,
+}
+
+impl Optimizer for Sgd {
+    type State<const D: usize> = SgdState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<SgdState<D>>,
+    ) -> (Tensor<D>, Option<SgdState<D>>) {
+        let velocity = state.map_or_else(|| grad.zeros_like(), |state| state.velocity);
+        let stepped = <Dispatch as CnnBackend>::sgd_step(
+            tensor.into_dispatch(),
+            grad.into_dispatch(),
+            velocity.into_dispatch(),
+            types::Sgd {
+                lr: lr as f32,
+                momentum: self.momentum,
+                nesterov: self.nesterov,
+                weight_decay: self.weight_decay,
+            },
+        );
+        let velocity = Tensor::from_dispatch(stepped.velocity);
+        (
+            Tensor::from_dispatch(stepped.weight),
+            Some(SgdState { velocity }),
+        )
+    }
+
+    fn to_device<const D: usize>(state: SgdState<D>, device: &Device) -> SgdState<D> {
+        SgdState {
+            velocity: state.velocity.to_device(device),
+        }
+    }
 }

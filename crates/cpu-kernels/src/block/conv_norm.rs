@@ -1,0 +1,259 @@
+//! A convolution before a normalisation: the sums that the normalisation needs are taken on the
+//! way, forward and backward.
+
+use crate::context::{Context, Scratch};
+use crate::conv::{BackwardInput, BackwardWeight, Forward, images_from};
+use crate::divide::Chunked;
+use crate::image::{Activate, AddGated, Affine, Grid, NormGradient, Shortcut, SquareSums};
+use crate::layout::Frame;
+use crate::partition::images_per_chunk;
+use crate::shape::{ConvShape, ShapeError, check_len};
+
+/// Images of a batch.
+#[derive(Debug, Clone, Copy)]
+pub enum Images<'a> {
+    /// `[batch, channels, height, width]`.
+    Planes(&'a [f32]),
+    /// `[batch, height, width, channels]`.
+    Pixels(&'a [f32]),
+}
+
+/// Refuses images of another length.
+pub(super) fn check_images(
+    name: &'static str,
+    images: &Images,
+    len: usize,
+) -> Result<(), ShapeError> {
+    match images {
+        Images::Planes(data) | Images::Pixels(data) => check_len(name, data, len),
+    }
+}
+
+/// What a convolution reads.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    /// Images as they are.
+    Plain(Images<'a>),
+    /// `relu(x * scale + shift)` of images whose channels lie side by side.
+    Activated(&'a [f32], Affine<'a>),
+}
+
+impl Input<'_> {
+    /// Loads `images` images from image `first` on into frames, one after the other.
+    pub(super) fn load(
+        &self,
+        context: &Context,
+        frame: &Frame,
+        first: usize,
+        images: usize,
+        framed: &mut [f32],
+    ) {
+        let (grid, len) = (Grid::inside(frame), frame.image_len());
+        let frames = framed.chunks_exact_mut(frame.len()).take(images);
+        for (image, out) in (first..).zip(frames) {
+            frame.clear_border(out);
+            let (x, affine) = match *self {
+                Self::Plain(Images::Planes(x)) => {
+                    frame.load_planes(&images_from(x, image, len)[..len], out);
+                    continue;
+                }
+                Self::Plain(Images::Pixels(x)) => (x, None),
+                Self::Activated(x, affine) => (x, Some(affine)),
+            };
+            context.compute(Activate {
+                grid,
+                x: images_from(x, image, len),
+                affine,
+                shortcut: Shortcut::None,
+                out,
+            });
+        }
+    }
+}
+
+/// Convolves the batch into `c` and gives the sums of its values and of their squares by channel,
+/// `[2, out_channels]`.
+pub(super) fn forward<'c>(
+    context: &'c Context,
+    shape: &ConvShape,
+    input: Input<'_>,
+    weight: &[f32],
+    c: &mut [f32],
+) -> Scratch<'c, f64> {
+    let forward = Forward::new(context, shape, weight);
+    let (frame, most) = (forward.frame(), forward.images_at_a_time());
+    let len = shape.out_image_len();
+    let sums_len = 2 * shape.out_channels;
+    let per_chunk = images_per_chunk(shape.batch, sums_len);
+    let chunks = shape.batch.div_ceil(per_chunk);
+    let mut partials = context.doubles(chunks * sums_len);
+    let parts = (
+        Chunked::new(c, per_chunk * len),
+        Chunked::new(&mut partials, sums_len),
+    );
+    context.divide(chunks, parts, |chunk, (c, sums)| {
+        sums.data.fill(0.0);
+        let mut framed = context.floats(most * frame.len());
+        for (group, c) in c.data.chunks_mut(most * len).enumerate() {
+            let images = c.len() / len;
+            let first = chunk * per_chunk + group * most;
+            input.load(context, &frame, first, images, &mut framed);
+            forward.run(context, images, &framed, c);
+            for x in c.chunks_exact(len) {
+                context.compute(SquareSums {
+                    x,
+                    channels: shape.out_channels,
+                    sums: sums.data,
+                });
+            }
+        }
+    });
+    total(context, &partials, sums_len)
+}
+
+/// The sums of all chunks, added in their order.
+pub(super) fn total<'c>(
+    context: &'c Context,
+    partials: &[f64],
+    sums_len: usize,
+) -> Scratch<'c, f64> {
+    let mut total = context.doubles(sums_len);
+    total.fill(0.0);
+    for partial in partials.chunks_exact(sums_len.max(1)) {
+        for (total, partial) in total.iter_mut().zip(partial) {
+            *total += partial;
+        }
+    }
+    total
+}
+
+/// The gradient of a normalised convolution's output, before the normalisation's own gradient is
+/// taken.
+#[derive(Clone, Copy)]
+pub(super) struct OutputGradient<'a> {
+    /// `[batch, out_height, out_width, out_channels]`.
+    pub(super) gradient: &'a [f32],
+    /// It counts only where this is above zero.
+    pub(super) gate: Option<&'a [f32]>,
+    /// The convolution's output.
+    pub(super) c: &'a [f32],
+    /// `[3, out_channels]`, see [`NormGradient`].
+    pub(super) factors: &'a [f32],
+}
+
+impl OutputGradient<'_> {
+    fn load(
+        &self,
+        context: &Context,
+        frame: &Frame,
+        first: usize,
+        images: usize,
+        framed: &mut [f32],
+    ) {
+        let (grid, len) = (Grid::inside(frame), frame.image_len());
+        let frames = framed.chunks_exact_mut(frame.len()).take(images);
+        for (image, out) in (first..).zip(frames) {
+            frame.clear_border(out);
+            context.compute(NormGradient {
+                grid,
+                gradient: images_from(self.gradient, image, len),
+                gate: self.gate.map(|gate| images_from(gate, image, len)),
+                x: images_from(self.c, image, len),
+                factors: self.factors,
+                out,
+            });
+        }
+    }
+}
+
+/// What becomes of the gradient by the input, `[batch, height, width, in_channels]`.
+pub(super) enum InputGradient<'a> {
+    /// Nobody asks for it.
+    None,
+    /// It is written.
+    Write(&'a mut [f32]),
+    /// It is added to what is there.
+    Add(&'a mut [f32]),
+}
+
+/// A batch's backward pass through a convolution and the normalisation after it.
+pub(super) struct Backward<'a> {
+    pub(super) shape: &'a ConvShape,
+    pub(super) input: Input<'a>,
+    pub(super) weight: &'a [f32],
+    pub(super) output: OutputGradient<'a>,
+}
+
+impl Backward<'_> {
+    /// Writes the gradient by the weights to `dw`, and the gradient by the input to `dx`. Calls
+    /// `then(image, dx, sums)` with what `dx` holds for some images, the first of which is `image`,
+    /// and with `sums_len` sums; it may change both. Gives the sums over the batch.
+    pub(super) fn run<'c>(
+        &self,
+        context: &'c Context,
+        dw: &mut [f32],
+        dx: InputGradient,
+        sums_len: usize,
+        then: impl Fn(usize, &mut [f32], &mut [f64]) + Send + Sync,
+    ) -> Scratch<'c, f64> {
+        let shape = self.shape;
+        let by_weight = BackwardWeight::new(context, shape);
+        let wanted = !matches!(dx, InputGradient::None);
+        let by_input = wanted.then(|| BackwardInput::new(context, shape, self.weight));
+        let (add, dx) = match dx {
+            InputGradient::None => (false, Default::default()),
+            InputGradient::Write(dx) => (false, dx),
+            InputGradient::Add(dx) => (true, dx),
+        };
+        let x_frame = by_weight.x_frame();
+        let dy_frame = match &by_input {
+            Some(by_input) => by_input.frame(),
+            None => Frame::new(shape.out_height, shape.out_width, shape.out_channels, 0),
+        };
+        let most = by_input.as_ref().map_or(1, BackwardInput::images_at_a_time);
+        let len = shape.image_len();
+        let per_chunk = by_weight.images_per_chunk();
+        let chunks = shape.batch.div_ceil(per_chunk);
+        let mut partials = context.floats(chunks * shape.weight_len());
+        let mut partial_sums = context.doubles(chunks * sums_len);
+        let parts = (
+            Chunked::new(dx, per_chunk * len),
+            Chunked::new(&mut partials, shape.weight_len()),
+            Chunked::new(&mut partial_sums, sums_len),
+        );
+        context.divide(chunks, parts, |chunk, (dx, partial, chunk_sums)| {
+            chunk_sums.data.fill(0.0);
+            let mut sums = by_weight.begin(context);
+            let mut x_framed = context.floats(most * x_frame.len());
+            let mut dy_framed = context.floats(most * dy_frame.len());
+            let mut fresh = context.floats(if add { most * len } else { 0 });
+            let begin = chunk * per_chunk;
+            let end = (begin + per_chunk).min(shape.batch);
+            let mut groups = dx.data.chunks_mut(most * len);
+            for first in (begin..end).step_by(most) {
+                let images = most.min(end - first);
+                let dx = groups.next().unwrap_or_default();
+                (self.output).load(context, &dy_frame, first, images, &mut dy_framed);
+                (self.input).load(context, &x_frame, first, images, &mut x_framed);
+                match &by_input {
+                    Some(by_input) if add => {
+                        by_input.run(context, images, &dy_framed, &mut fresh);
+                        context.compute(AddGated {
+                            gradient: &fresh[..dx.len()],
+                            gate: None,
+                            out: dx,
+                        });
+                    }
+                    Some(by_input) => by_input.run(context, images, &dy_framed, dx),
+                    None => {}
+                }
+                then(first, dx, chunk_sums.data);
+                let (x, dy) = ((&x_frame, &*x_framed), (&dy_frame, &*dy_framed));
+                by_weight.add(context, images, x, dy, &mut sums);
+            }
+            by_weight.end(context, &sums, partial.data);
+        });
+        by_weight.total(context, &partials, dw);
+        total(context, &partial_sums, sums_len)
+    }
+}

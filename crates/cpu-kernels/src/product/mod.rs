@@ -1,0 +1,33 @@
+//! The inner loops that all arithmetic of the network goes through.
+//!
+//! | kernel | sum over | what it serves |
+//! | --- | --- | --- |
+//! | [`Dot`] | channels | convolutions and their gradients by the input, products of Winograd's transforms, gradients of linear layers by the input |
+//! | [`Outer`] | pixels | gradients by weights |
+//! | [`Inner`] | features, side by side in both factors | linear layers |
+//! | [`Sparse`] | the few pixels that have a gradient | gradients behind a maximum pooling |
+//!
+//! The first two keep a tile of sums in registers: some pixels (or inputs) by one or two vectors of
+//! channels, which lie side by side in memory. The other factor is one number at a time, copied to
+//! every lane, so that it needs no particular layout.
+
+mod dot;
+mod inner;
+mod outer;
+mod sparse;
+
+pub(crate) use dot::{Dot, Output, Run, Weights, padded_columns};
+pub(crate) use inner::Inner;
+pub(crate) use outer::Outer;
+pub(crate) use sparse::{Group, Sparse, Term};
+
+/// How many of `left` pixels the next tile takes, if it has at most `most`. The last two tiles
+/// share what is left, since a tile of few pixels cannot hide the latency of its sums.
+#[inline(always)]
+fn next_tile(left: usize, most: usize) -> usize {
+    if left > most && left < 2 * most {
+        left.div_ceil(2)
+    } else {
+        left.min(most)
+    }
+}

@@ -1,0 +1,53 @@
+use cpu_kernels::{Context, Isa, Precision, SgdStep, reference, sgd_step};
+
+use crate::compare::{assert_close_on_scale, to_f64};
+use crate::random::Random;
+
+#[test]
+fn steps_of_sgd_agree_with_the_reference_on_every_instruction_set() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let context = &Context::with(1, Precision::Exact, isa).unwrap();
+        for len in [0, 1, 7, 16, 33, 70_001] {
+            for (momentum, nesterov, weight_decay) in
+                [(0.0, false, 0.0), (0.9, false, 5e-4), (0.9, true, 1e-2)]
+            {
+                let step = SgdStep {
+                    lr: 0.1,
+                    momentum,
+                    nesterov,
+                    weight_decay,
+                };
+                let random = &mut Random::new(len as u64);
+                let mut weights = random.values(len);
+                // Whatever the velocity holds, the first step does not read it.
+                let mut velocity = vec![f32::NAN; len];
+                let (mut exact_weights, mut exact_velocity) = (to_f64(&weights), vec![0.0; len]);
+                for number in 0..3 {
+                    let (gradient, first) = (random.values(len), number == 0);
+                    sgd_step(
+                        context,
+                        &step,
+                        &mut weights,
+                        &gradient,
+                        &mut velocity,
+                        first,
+                    )
+                    .unwrap();
+                    reference::sgd_step(
+                        &step,
+                        &mut exact_weights,
+                        &to_f64(&gradient),
+                        &mut exact_velocity,
+                        first,
+                    );
+                }
+                if len > 0 {
+                    // A weight may be nearly zero after a step, so the scale is that of all values.
+                    let case = &(isa, step, len);
+                    assert_close_on_scale(case, &weights, &exact_weights, 0.5);
+                    assert_close_on_scale(case, &velocity, &exact_velocity, 0.5);
+                }
+            }
+        }
+    }
+}

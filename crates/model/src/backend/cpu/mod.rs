@@ -1,0 +1,318 @@
+//! [`CnnBackend`] on NdArray and on Flex through `cpu-kernels`, and the one process-wide kernel
+//! context.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `tensors` | how a backend's tensors lie in memory, and how they are made |
+//! | `blocks` | normalised convolutions and residual blocks |
+//! | `layers` | layers without normalisation, the loss, the optimiser's step |
+
+mod blocks;
+mod layers;
+mod tensors;
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Flex, NdArray};
+use cpu_kernels::{Context, ContextError, Isa, Precision};
+
+use super::CnnBackend;
+use super::types::{
+    Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Sgd, Stepped,
+};
+
+static CONTEXT: OnceLock<Context> = OnceLock::new();
+static SETTINGS: Mutex<Settings> = Mutex::new(Settings {
+    threads: None,
+    precision: Precision::Fast,
+});
+
+/// What the context is made with.
+#[derive(Debug, Clone, Copy)]
+struct Settings {
+    /// Threads; every core if absent.
+    threads: Option<usize>,
+    precision: Precision,
+}
+
+/// The kernels could not be set up as asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The kernels refused it.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// The kernels run already, with other settings.
+    #[error("the CPU kernels already run with {threads} threads and {precision:?} arithmetic")]
+    AlreadySet {
+        /// Threads in use.
+        threads: usize,
+        /// Precision in use.
+        precision: Precision,
+    },
+}
+
+/// Sets how many threads the CPU kernels use, and makes them ready. Call it before the first tensor
+/// is made; without it they use every core. The number never changes a result.
+///
+/// # Errors
+///
+/// [`SettingsError`] for no threads at all, for an instruction set that this processor lacks, and
+/// for another number than is in use already.
+pub fn set_threads(threads: usize) -> Result<(), SettingsError> {
+    let mut settings = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    settings.threads = Some(threads);
+    let wanted = *settings;
+    let context = match CONTEXT.get() {
+        Some(context) => context,
+        None => {
+            let context = wanted.context()?;
+            CONTEXT.get_or_init(|| context)
+        }
+    };
+    if context.threads() == threads {
+        Ok(())
+    } else {
+        Err(already_set(context))
+    }
+}
+
+/// Sets how exactly convolutions are computed. Call it before [`set_threads`] and before the first
+/// tensor is made; without it they are fast.
+///
+/// # Errors
+///
+/// [`SettingsError::AlreadySet`] where the kernels run already with another precision.
+pub fn set_precision(precision: Precision) -> Result<(), SettingsError> {
+    let mut settings = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(context) = CONTEXT.get()
+        && context.precision() != precision
+    {
+        return Err(already_set(context));
+    }
+    settings.precision = precision;
+    Ok(())
+}
+
+/// The instruction set that the kernels use.
+#[must_use]
+pub fn isa() -> Isa {
+    context().isa()
+}
+
+fn already_set(context: &Context) -> SettingsError {
+    SettingsError::AlreadySet {
+        threads: context.threads(),
+        precision: context.precision(),
+    }
+}
+
+impl Settings {
+    fn context(self) -> Result<Context, ContextError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let isa = Isa::chosen()?;
+        Context::with(self.threads.unwrap_or(cores), self.precision, isa)
+    }
+}
+
+/// The kernels' context, made at its first use.
+fn context() -> &'static Context {
+    CONTEXT.get_or_init(|| {
+        let settings = *SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
+        checked(settings.context())
+    })
+}
+
+/// What an operation gives. Burn's operations have no way to return an error, and layers check
+/// shapes before they get here, so that an error is a defect of this crate: it ends as every
+/// wrong shape ends in Burn.
+#[allow(clippy::panic)]
+fn checked<T, E: std::fmt::Display>(result: Result<T, E>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Hands every operation to `blocks` and `layers`.
+macro_rules! on_host_memory {
+    ($($backend:ty),*) => {$(
+        impl CnnBackend for $backend {
+            fn conv_norm_relu(
+                x: FloatTensor<Self>,
+                parameters: ConvNorm<Self>,
+                stride: usize,
+                padding: usize,
+            ) -> ConvNormRelu<Self> {
+                blocks::conv_norm_relu(x, parameters, stride, padding)
+            }
+
+            fn conv_norm_relu_backward(
+                x: FloatTensor<Self>,
+                parameters: ConvNorm<Self>,
+                forward: ConvNormRelu<Self>,
+                dy: FloatTensor<Self>,
+                stride: usize,
+                padding: usize,
+            ) -> ConvNormGradients<Self> {
+                blocks::conv_norm_relu_backward(x, parameters, forward, dy, stride, padding)
+            }
+
+            fn conv_norm_relu_backward_parameters(
+                x: FloatTensor<Self>,
+                parameters: ConvNorm<Self>,
+                forward: ConvNormRelu<Self>,
+                dy: FloatTensor<Self>,
+                stride: usize,
+                padding: usize,
+            ) -> ConvNorm<Self> {
+                let parts = (x, parameters, forward, dy);
+                blocks::conv_norm_relu_backward_parameters(parts, stride, padding)
+            }
+
+            fn residual(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+            ) -> Residual<Self> {
+                blocks::residual(x, first, second)
+            }
+
+            fn residual_backward(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                forward: Residual<Self>,
+                dy: FloatTensor<Self>,
+            ) -> ResidualGradients<Self> {
+                blocks::residual_backward(x, first, second, forward, dy)
+            }
+
+            fn projected_residual(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                projection: ConvNorm<Self>,
+                stride: usize,
+            ) -> ProjectedResidual<Self> {
+                blocks::projected_residual(x, [first, second, projection], stride)
+            }
+
+            fn projected_residual_backward(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                projection: ConvNorm<Self>,
+                forward: ProjectedResidual<Self>,
+                dy: FloatTensor<Self>,
+                stride: usize,
+            ) -> ProjectedResidualGradients<Self> {
+                let parameters = [first, second, projection];
+                blocks::projected_residual_backward(x, parameters, forward, dy, stride)
+            }
+
+            fn conv_bias(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                stride: usize,
+                padding: usize,
+                rectify: bool,
+            ) -> FloatTensor<Self> {
+                layers::conv_bias(x, parameters, None, [stride, padding], rectify)
+            }
+
+            fn conv_bias_add_relu(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                around: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                layers::conv_bias(x, parameters, Some(around), [1, 1], true)
+            }
+
+            fn conv_relu_pool(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                pool: usize,
+            ) -> Pooled<Self> {
+                layers::conv_relu_pool(x, parameters, pool)
+            }
+
+            fn conv_relu_pool_backward(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                forward: Pooled<Self>,
+                dy: FloatTensor<Self>,
+                pool: usize,
+            ) -> AffineGradients<Self> {
+                layers::conv_relu_pool_backward(x, weight, forward, dy, pool)
+            }
+
+            fn conv_relu_pool_backward_parameters(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                forward: Pooled<Self>,
+                dy: FloatTensor<Self>,
+                pool: usize,
+            ) -> Affine<Self> {
+                layers::conv_relu_pool_backward_parameters(x, weight, forward, dy, pool)
+            }
+
+            fn fully_connected(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                rectify: bool,
+            ) -> FloatTensor<Self> {
+                layers::linear(x, parameters, rectify)
+            }
+
+            fn fully_connected_backward(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                y: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                rectify: bool,
+            ) -> AffineGradients<Self> {
+                layers::linear_backward(x, weight, y, dy, rectify)
+            }
+
+            fn global_avg_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
+                layers::global_avg_pool::<Self>(x)
+            }
+
+            fn global_avg_pool_backward(
+                dy: FloatTensor<Self>,
+                height: usize,
+                width: usize,
+            ) -> FloatTensor<Self> {
+                layers::global_avg_pool_backward::<Self>(dy, height, width)
+            }
+
+            fn cross_entropy(
+                logits: FloatTensor<Self>,
+                targets: IntTensor<Self>,
+                smoothing: f32,
+            ) -> CrossEntropy<Self> {
+                layers::cross_entropy(logits, targets, smoothing)
+            }
+
+            fn scale_gradient(
+                gradient: FloatTensor<Self>,
+                factor: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                layers::scale_gradient::<Self>(gradient, factor)
+            }
+
+            fn sgd_step(
+                weight: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+                velocity: FloatTensor<Self>,
+                settings: Sgd,
+            ) -> Stepped<Self> {
+                layers::sgd_step(weight, gradient, velocity, settings)
+            }
+        }
+    )*};
+}
+
+on_host_memory!(NdArray, Flex);

@@ -1,0 +1,234 @@
+//! Who is measured, and the command that measures each.
+
+use std::path::{Path, PathBuf};
+
+use super::cases::{Case, Metric};
+use super::command::Invocation;
+
+/// A program on one side of the comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contender {
+    /// This project: Burn's ndarray backend with the kernels of `cpu-kernels`.
+    Ours,
+    /// PyTorch as it comes: eager, `[batch, channels, height, width]`.
+    TorchNchw,
+    /// PyTorch, eager, with channels last in memory.
+    TorchChannelsLast,
+    /// PyTorch with `torch.compile`.
+    TorchCompiled,
+    /// PyTorch with `torch.compile` and channels last in memory.
+    TorchCompiledChannelsLast,
+    /// ONNX Runtime on PyTorch's export.
+    OnnxRuntime,
+    /// OpenVINO on PyTorch's network, held to float32.
+    OpenVino,
+    /// Burn's own operations on its ndarray backend.
+    BurnNdarray,
+    /// Burn's own operations on its Flex backend.
+    BurnFlex,
+}
+
+use Contender::*;
+
+/// Every contender, in the order of the report's columns.
+pub const CONTENDERS: &[Contender] = &[
+    Ours,
+    TorchNchw,
+    TorchChannelsLast,
+    TorchCompiled,
+    TorchCompiledChannelsLast,
+    OnnxRuntime,
+    OpenVino,
+    BurnNdarray,
+    BurnFlex,
+];
+
+/// Instruction sets and threads that a shell may have set for a contender. A measurement begins without them.
+pub const CLEARED: &[&str] = &[
+    "CPU_KERNELS_ISA",
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+];
+const OURS_AVX2: &[(&str, &str)] = &[("CPU_KERNELS_ISA", "avx2")];
+/// oneDNN's kernels, and PyTorch's own together with those that `torch.compile` makes.
+const PEERS_AVX2: &[(&str, &str)] = &[
+    ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+    ("ATEN_CPU_CAPABILITY", "avx2"),
+];
+
+/// Peak memory and Burn's own operations, of which a step takes seconds, are measured no longer than this.
+const SHORT_SECONDS: f64 = 1.0;
+
+/// The programs that the commands start.
+#[derive(Debug)]
+pub struct Programs {
+    /// The trainer that was built for this comparison.
+    pub trainer: PathBuf,
+    /// The interpreter that has the peers; none where they are left out.
+    pub python: Option<PathBuf>,
+}
+
+impl Contender {
+    /// The heading of its column.
+    pub fn label(self) -> &'static str {
+        match self {
+            Ours => "ours",
+            TorchNchw => "PyTorch",
+            TorchChannelsLast => "PyTorch channels last",
+            TorchCompiled => "PyTorch compiled",
+            TorchCompiledChannelsLast => "PyTorch compiled, channels last",
+            OnnxRuntime => "ONNX Runtime",
+            OpenVino => "OpenVINO",
+            BurnNdarray => "Burn ndarray",
+            BurnFlex => "Burn Flex",
+        }
+    }
+
+    /// The command that measures this contender on a case for about `seconds`. Its last line of output that is a
+    /// JSON object holds `images_per_s`.
+    ///
+    /// # Errors
+    /// A message where a peer needs an interpreter and there is none.
+    pub fn command(
+        self,
+        case: &Case,
+        seconds: f64,
+        programs: &Programs,
+    ) -> Result<Invocation, String> {
+        let seconds = match (self, case.metric) {
+            (BurnNdarray | BurnFlex, _) | (_, Metric::PeakMemory) => seconds.min(SHORT_SECONDS),
+            _ => seconds,
+        };
+        let (program, network, first): (&Path, &str, &[&str]) = match self {
+            Ours => (
+                &programs.trainer,
+                "--network",
+                &["bench", "--json", "--backend", "ndarray"],
+            ),
+            BurnNdarray => (
+                &programs.trainer,
+                "--network",
+                &["bench", "--json", "--stock", "--backend", "ndarray"],
+            ),
+            BurnFlex => (
+                &programs.trainer,
+                "--network",
+                &["bench", "--json", "--stock", "--backend", "flex"],
+            ),
+            peer => {
+                let python = programs.python.as_deref().ok_or_else(|| {
+                    format!(
+                        "{} needs the peers' Python: leave out --no-peers",
+                        peer.label()
+                    )
+                })?;
+                (python, "--net", peer.script())
+            }
+        };
+        let mut arguments: Vec<String> = first.iter().map(|part| (*part).to_owned()).collect();
+        // The script for ONNX Runtime and OpenVINO knows inference only and has no option for it.
+        if !matches!(self, OnnxRuntime | OpenVino) {
+            arguments.extend(["--mode".to_owned(), case.mode.name().to_owned()]);
+        }
+        for (option, value) in [
+            (network, case.network.to_owned()),
+            ("--batch", case.batch.to_string()),
+            ("--threads", case.threads.to_string()),
+            ("--seconds", seconds.to_string()),
+        ] {
+            arguments.extend([option.to_owned(), value]);
+        }
+        let environment = match (case.avx2, self) {
+            (false, _) => &[],
+            (true, Ours) => OURS_AVX2,
+            (true, _) => PEERS_AVX2,
+        };
+        Ok(Invocation {
+            program: program.to_owned(),
+            arguments,
+            environment,
+        })
+    }
+
+    /// A peer's script with the options that are its own; nothing for a contender that is no Python program.
+    fn script(self) -> &'static [&'static str] {
+        const TORCH: &str = "bench/bench_torch.py";
+        const INFERENCE: &str = "bench/bench_inference.py";
+        match self {
+            TorchNchw => &[TORCH, "--layout", "nchw"],
+            TorchChannelsLast => &[TORCH, "--layout", "nhwc"],
+            TorchCompiled => &[TORCH, "--layout", "nchw", "--compile"],
+            TorchCompiledChannelsLast => &[TORCH, "--layout", "nhwc", "--compile"],
+            OnnxRuntime => &[INFERENCE, "--engine", "onnxruntime"],
+            OpenVino => &[INFERENCE, "--engine", "openvino"],
+            Ours | BurnNdarray | BurnFlex => &[],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(contender: Contender, case: &str) -> String {
+        let programs = Programs {
+            trainer: "trainer".into(),
+            python: Some("python".into()),
+        };
+        let case = Case::from_name(case).unwrap();
+        contender.command(case, 5.0, &programs).unwrap().line()
+    }
+
+    #[test]
+    fn each_side_of_a_case_gets_the_same_network_batch_threads_and_time() {
+        assert_eq!(
+            line(Ours, "train-simple_cnn-4"),
+            "trainer bench --json --backend ndarray --mode train --network simple_cnn --batch 4 --threads 1 --seconds 5"
+        );
+        assert_eq!(
+            line(TorchCompiled, "train-simple_cnn-4"),
+            "python bench/bench_torch.py --layout nchw --compile --mode train --net simple_cnn --batch 4 --threads 1 --seconds 5"
+        );
+        assert_eq!(
+            line(OpenVino, "infer-resnet20-1"),
+            "python bench/bench_inference.py --engine openvino --net resnet20 --batch 1 --threads 2 --seconds 5"
+        );
+    }
+
+    #[test]
+    fn avx2_is_forced_on_both_sides() {
+        assert_eq!(
+            line(Ours, "train-resnet20-128-avx2"),
+            "CPU_KERNELS_ISA=avx2 trainer bench --json --backend ndarray --mode train --network resnet20 --batch 128 --threads 2 --seconds 5"
+        );
+        assert_eq!(
+            line(TorchChannelsLast, "train-resnet20-128-avx2"),
+            "ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 python bench/bench_torch.py --layout nhwc --mode train --net resnet20 --batch 128 --threads 2 --seconds 5"
+        );
+    }
+
+    #[test]
+    fn what_is_slow_or_needs_no_time_is_measured_shortly() {
+        assert_eq!(
+            line(BurnFlex, "train-resnet20-128"),
+            "trainer bench --json --stock --backend flex --mode train --network resnet20 --batch 128 --threads 2 --seconds 1"
+        );
+        assert!(line(Ours, "memory-resnet20-128").ends_with("--seconds 1"));
+    }
+
+    #[test]
+    fn a_peer_without_an_interpreter_is_refused() {
+        let programs = Programs {
+            trainer: "trainer".into(),
+            python: None,
+        };
+        let case = Case::from_name("train-resnet20-8").unwrap();
+        assert_eq!(
+            TorchNchw.command(case, 5.0, &programs).unwrap_err(),
+            "PyTorch needs the peers' Python: leave out --no-peers"
+        );
+    }
+}
