@@ -2,11 +2,11 @@
 //!
 //! | pass | direct | by Winograd's algorithm |
 //! | --- | --- | --- |
-//! | forward | [`Dot`](crate::product::Dot) over the rows of the kernel | transforms, 36 `Dot`s, transform |
+//! | forward | `Dot` over the rows of the kernel | transforms, 36 `Dot`s, transform |
 //! | by the input | `Dot` by classes of pixels | the forward pass with the kernel turned around |
-//! | by the weights | [`Outer`](crate::product::Outer) over the pixels | transforms, 36 `Outer`s, transform |
+//! | by the weights | `Outer` over the pixels | transforms, 36 `Outer`s, transform |
 //!
-//! [`algorithm`] chooses. Each image is first copied into a frame of zeros, which stays in the
+//! `algorithm` chooses. Each image is first copied into a frame of zeros, which stays in the
 //! second-level cache while the pass reads it.
 
 pub(crate) mod algorithm;

@@ -11,7 +11,7 @@ use crate::partition::images_per_chunk;
 use crate::product::{Group, Sparse, Term};
 use crate::shape::{ConvPoolShape, ConvShape, ShapeError, check_len};
 
-/// The gradients of [`forward`](super::forward) by the weights, by the bias, and by the input where
+/// The gradients of [`forward`](fn@super::forward) by the weights, by the bias, and by the input where
 /// `dx`, `[batch, in_channels, height, width]`, is not empty. `y` and `indices` are what the forward
 /// pass wrote. A gradient goes to the place of its maximum where `y` is above zero.
 ///
