@@ -24,7 +24,7 @@ pub mod simple_cnn;
 pub mod zoo;
 
 pub use backend::CnnBackend;
-pub use zoo::{Network, NetworkError, NetworkKind};
+pub use zoo::{FoldedNetwork, Network, NetworkError, NetworkKind};
 
 /// Height and width of an input image in pixels.
 pub const IMAGE_SIZE: usize = 32;

@@ -5,7 +5,9 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::IMAGE_CHANNELS;
-use crate::layers::{BasicBlock, BatchNorm, Conv2d, Linear, global_avg_pool};
+use crate::layers::{
+    BasicBlock, BatchNorm, Conv2d, FoldedBlock, FoldedConv, Linear, global_avg_pool,
+};
 use crate::random::WeightSource;
 
 /// A stem, stages of basic blocks, global average pooling and a linear layer.
@@ -48,15 +50,49 @@ impl ResNet {
         }
     }
 
-    /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
+    /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`. On an autodiff device the batch's own
+    /// statistics normalise, and the running ones follow; elsewhere the running ones normalise.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        if !x.device().is_autodiff() {
+            return self.folded().forward(x);
+        }
         let x = self.conv1.forward_norm_relu(&self.bn1, x);
         let x = self
             .stages
             .iter()
             .flatten()
             .fold(x, |x, block| block.forward(x));
+        self.fc.forward(global_avg_pool(x))
+    }
+
+    /// The network by the running statistics.
+    #[must_use]
+    pub fn folded(&self) -> FoldedResNet {
+        FoldedResNet {
+            stem: self.conv1.folded(&self.bn1),
+            blocks: (self.stages.iter().flatten())
+                .map(BasicBlock::folded)
+                .collect(),
+            fc: self.fc.clone(),
+        }
+    }
+}
+
+/// A residual network whose normalisations are folded into its convolutions, for inference.
+#[derive(Debug, Clone)]
+pub struct FoldedResNet {
+    stem: FoldedConv,
+    blocks: Vec<FoldedBlock>,
+    fc: Linear,
+}
+
+impl FoldedResNet {
+    /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let x = self.stem.forward_relu(x);
+        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         self.fc.forward(global_avg_pool(x))
     }
 }

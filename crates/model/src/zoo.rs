@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 
 use crate::backend::CnnBackend;
 use crate::random::WeightSource;
-use crate::resnet::ResNet;
+use crate::resnet::{FoldedResNet, ResNet};
 use crate::simple_cnn::SimpleCnn;
 use crate::{IMAGE_CHANNELS, IMAGE_SIZE};
 
@@ -139,14 +139,53 @@ impl Network {
     /// # Errors
     /// [`NetworkError::Shape`] for another shape, before any tensor is made.
     pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>, NetworkError> {
-        let shape = images.dims();
-        let [batch, channels, height, width] = shape;
-        if batch == 0 || [channels, height, width] != [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE] {
-            return Err(NetworkError::Shape { shape });
-        }
+        check_shape(&images)?;
         Ok(match self {
             Self::SimpleCnn(network) => network.forward(images),
             Self::ResNet(network) => network.forward(images),
         })
     }
+
+    /// The network for inference: normalisations by the running statistics, folded into
+    /// convolutions once. Call it on a network without autodiff.
+    #[must_use]
+    pub fn folded(&self) -> FoldedNetwork {
+        match self {
+            Self::SimpleCnn(network) => FoldedNetwork::SimpleCnn(network.clone()),
+            Self::ResNet(network) => FoldedNetwork::ResNet(network.folded()),
+        }
+    }
+}
+
+/// A network of the zoo for inference.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug, Clone)]
+pub enum FoldedNetwork {
+    /// See [`SimpleCnn`], which has no normalisation.
+    SimpleCnn(SimpleCnn),
+    /// See [`FoldedResNet`].
+    ResNet(FoldedResNet),
+}
+
+impl FoldedNetwork {
+    /// Images of `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Shape`] for another shape, before any tensor is made.
+    pub fn forward(&self, images: Tensor<4>) -> Result<Tensor<2>, NetworkError> {
+        check_shape(&images)?;
+        Ok(match self {
+            Self::SimpleCnn(network) => network.forward(images),
+            Self::ResNet(network) => network.forward(images),
+        })
+    }
+}
+
+fn check_shape(images: &Tensor<4>) -> Result<(), NetworkError> {
+    let shape = images.dims();
+    let [batch, channels, height, width] = shape;
+    if batch == 0 || [channels, height, width] != [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE] {
+        return Err(NetworkError::Shape { shape });
+    }
+    Ok(())
 }

@@ -37,6 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .get(1)
             .map_or(Ok(DeviceName::Default), |name| name.parse())?,
         threads: None,
+        precision: Default::default(),
     };
     let device = choice.open()?.autodiff();
     let folder = Path::new(folder);

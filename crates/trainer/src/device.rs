@@ -4,6 +4,7 @@
 use std::str::FromStr;
 
 use burn::tensor::Device;
+use model::backend::Precision;
 
 /// A backend that a user can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct DeviceChoice {
     pub device: DeviceName,
     /// Threads of the CPU kernels; every core where absent.
     pub threads: Option<usize>,
+    /// How exactly the CPU kernels convolve.
+    pub precision: Precision,
 }
 
 /// A device could not be had.
@@ -152,8 +155,9 @@ impl DeviceChoice {
     /// # Errors
     /// [`DeviceError`] where there is none.
     pub fn open(&self) -> Result<Device, DeviceError> {
-        if let Some(threads) = self.threads {
-            model::backend::set_threads(threads)?;
+        if self.backend != BackendName::Wgpu {
+            model::backend::set_precision(self.precision)?;
+            model::backend::set_threads(self.threads())?;
         }
         if self.backend != BackendName::Wgpu && self.device != DeviceName::Default {
             return Err(DeviceError::OneDevice(self.backend.name()));
@@ -173,6 +177,12 @@ impl DeviceChoice {
         self.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         })
+    }
+
+    /// The instruction set of the CPU kernels, where they compute.
+    #[must_use]
+    pub fn kernel_isa(&self) -> Option<&'static str> {
+        (self.backend != BackendName::Wgpu).then(|| model::backend::isa().name())
     }
 
     /// The device's own name, for records.

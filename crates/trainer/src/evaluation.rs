@@ -17,6 +17,7 @@ pub fn predict(
     loader: &Loader,
     device: &Device,
 ) -> Result<Vec<Prediction>, TrainError> {
+    let network = network.folded();
     predict_by(loader, device, |images| {
         Ok(softmax(network.forward(images)?, 1))
     })
@@ -31,6 +32,7 @@ pub fn predict_with_mirror(
     loader: &Loader,
     device: &Device,
 ) -> Result<Vec<Prediction>, TrainError> {
+    let network = network.folded();
     predict_by(loader, device, |images| {
         let mirrored = softmax(network.forward(images.clone().flip([3]))?, 1);
         let plain = softmax(network.forward(images)?, 1);

@@ -20,6 +20,7 @@ fn losses(backend: BackendName, device: DeviceName) -> Vec<f32> {
         backend,
         device,
         threads: None,
+        precision: Default::default(),
     }
     .open()
     .unwrap()

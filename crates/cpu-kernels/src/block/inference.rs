@@ -8,48 +8,99 @@ use crate::divide::Chunked;
 use crate::image::AddBias;
 use crate::shape::{ConvShape, ShapeError, check_len};
 
-/// `y = x * weight + bias + around`, and its positive part where `rectify` asks for it. `around`
-/// and `y` are `[batch, out_height, out_width, out_channels]`.
-///
-/// # Errors
-///
-/// A slice does not have the length that `shape` asks for.
-#[allow(clippy::too_many_arguments)]
-pub fn conv_bias(
-    context: &Context,
-    shape: &ConvShape,
-    x: Images,
-    weight: &[f32],
-    bias: &[f32],
-    around: Option<&[f32]>,
-    rectify: bool,
-    y: &mut [f32],
-) -> Result<(), ShapeError> {
-    check_images("x", &x, shape.input_len())?;
-    check_len("weight", weight, shape.weight_len())?;
-    check_len("bias", bias, shape.bias_len())?;
-    check_len("y", y, shape.output_len())?;
-    if let Some(around) = around {
-        check_len("around", around, shape.output_len())?;
+/// A convolution whose weights are packed once, for any number of batches.
+pub struct Prepared<'c> {
+    context: &'c Context,
+    shape: ConvShape,
+    forward: Forward<'c>,
+}
+
+impl std::fmt::Debug for Prepared<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Prepared")
+            .field("shape", &self.shape)
+            .finish_non_exhaustive()
     }
-    let forward = Forward::new(context, shape, weight);
-    let (frame, most) = (forward.frame(), forward.images_at_a_time());
-    let len = shape.out_image_len();
-    let groups = shape.batch.div_ceil(most);
-    context.divide(groups, Chunked::new(y, most * len), |group, y| {
-        let (first, images) = (group * most, y.data.len() / len);
-        let mut framed = context.floats(most * frame.len());
-        Input::Plain(x).load(context, &frame, first, images, &mut framed);
-        forward.run(context, images, &framed, y.data);
-        for (image, out) in (first..).zip(y.data.chunks_exact_mut(len)) {
-            context.compute(AddBias {
-                grid: out_grid(shape),
-                bias,
-                around: around.map(|around| images_from(around, image, len)),
-                rectify,
-                out,
-            });
+}
+
+impl<'c> Prepared<'c> {
+    /// Packs `weight`, `[out_channels, in_channels, kernel_height, kernel_width]`, for images of
+    /// `shape`, whose batch does not matter.
+    ///
+    /// # Errors
+    ///
+    /// `weight` does not have the length that `shape` asks for.
+    pub fn new(
+        context: &'c Context,
+        shape: &ConvShape,
+        weight: &[f32],
+    ) -> Result<Self, ShapeError> {
+        check_len("weight", weight, shape.weight_len())?;
+        Ok(Self {
+            context,
+            shape: *shape,
+            forward: Forward::new(context, shape, weight),
+        })
+    }
+
+    /// Whether it was packed for images of `shape`, in a batch of any size.
+    #[must_use]
+    pub fn fits(&self, shape: &ConvShape) -> bool {
+        let batch = shape.batch;
+        *shape
+            == ConvShape {
+                batch,
+                ..self.shape
+            }
+    }
+
+    /// `y = x * weight + bias + around`, and its positive part where `rectify` asks for it, for
+    /// `batch` images. `around` and `y` are `[batch, out_height, out_width, out_channels]`.
+    ///
+    /// # Errors
+    ///
+    /// A slice does not have the length that the shape asks for.
+    pub fn run(
+        &self,
+        batch: usize,
+        x: Images,
+        bias: &[f32],
+        around: Option<&[f32]>,
+        rectify: bool,
+        y: &mut [f32],
+    ) -> Result<(), ShapeError> {
+        let (context, shape) = (
+            self.context,
+            ConvShape {
+                batch,
+                ..self.shape
+            },
+        );
+        check_images("x", &x, shape.input_len())?;
+        check_len("bias", bias, shape.bias_len())?;
+        check_len("y", y, shape.output_len())?;
+        if let Some(around) = around {
+            check_len("around", around, shape.output_len())?;
         }
-    });
-    Ok(())
+        let (frame, most) = (self.forward.frame(), self.forward.images_at_a_time());
+        let len = shape.out_image_len();
+        let groups = batch.div_ceil(most);
+        context.divide(groups, Chunked::new(y, most * len), |group, y| {
+            let (first, images) = (group * most, y.data.len() / len);
+            let mut framed = context.floats(most * frame.len());
+            Input::Plain(x).load(context, &frame, first, images, &mut framed);
+            self.forward.run(context, images, &framed, y.data);
+            for (image, out) in (first..).zip(y.data.chunks_exact_mut(len)) {
+                context.compute(AddBias {
+                    grid: out_grid(&shape),
+                    bias,
+                    around: around.map(|around| images_from(around, image, len)),
+                    rectify,
+                    out,
+                });
+            }
+        });
+        Ok(())
+    }
 }

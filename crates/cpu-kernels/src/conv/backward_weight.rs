@@ -9,7 +9,7 @@ use crate::context::{Context, Scratch};
 use crate::divide::Chunked;
 use crate::layout::Frame;
 use crate::partition::images_per_chunk;
-use crate::product::Outer;
+use crate::product::{Each, Outer};
 use crate::shape::ConvShape;
 
 /// Tiles in a chunk of images, below which turning sums into a gradient would cost too much.
@@ -169,23 +169,22 @@ impl BackwardWeight {
                 .chunks_exact(from)
                 .zip(gradients.chunks_exact(to));
             let all_sums = sums.sums.chunks_exact_mut(inputs * outputs);
-            for ((x, dy), out) in positions.zip(all_sums) {
-                context.compute(Outer {
-                    x,
-                    x_row: 0,
-                    x_pixel: inputs,
-                    inputs,
-                    dy,
-                    dy_row: 0,
-                    dy_pixel: outputs,
-                    columns: outputs,
-                    height: 1,
-                    width: count,
-                    out,
-                    out_step: outputs,
-                    keep: sums.begun,
-                });
-            }
+            let keep = sums.begun;
+            context.compute(Each(positions.zip(all_sums).map(|((x, dy), out)| Outer {
+                x,
+                x_row: 0,
+                x_pixel: inputs,
+                inputs,
+                dy,
+                dy_row: 0,
+                dy_pixel: outputs,
+                columns: outputs,
+                height: 1,
+                width: count,
+                out,
+                out_step: outputs,
+                keep,
+            })));
             sums.begun = true;
         }
     }

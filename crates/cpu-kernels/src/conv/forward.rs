@@ -7,7 +7,7 @@ use super::winograd::{
 };
 use crate::context::{Context, Scratch};
 use crate::layout::{Frame, block_width, pack, packed_len};
-use crate::product::{Dot, Output, Run, Weights};
+use crate::product::{Dot, Each, Output, Run, Weights};
 use crate::shape::ConvShape;
 
 /// The most tiles that are transformed at a time, such that transformed tiles and products stay
@@ -172,26 +172,25 @@ impl<'c> Forward<'c> {
             let positions = transformed
                 .chunks_exact(from)
                 .zip(products.chunks_exact_mut(to));
-            for ((input, data), weights) in positions.zip(self.weights.chunks_exact(weights_len)) {
-                context.compute(Dot {
-                    runs: &self.runs,
-                    input,
+            let positions = positions.zip(self.weights.chunks_exact(weights_len));
+            context.compute(Each(positions.map(|((input, data), weights)| Dot {
+                runs: &self.runs,
+                input,
+                row: 0,
+                pixel: inputs,
+                weights: Weights::Packed(weights),
+                weight_rows: inputs,
+                columns: outputs,
+                height: 1,
+                width: count,
+                bias: None,
+                rectify: false,
+                out: Output {
+                    data,
                     row: 0,
-                    pixel: inputs,
-                    weights: Weights::Packed(weights),
-                    weight_rows: inputs,
-                    columns: outputs,
-                    height: 1,
-                    width: count,
-                    bias: None,
-                    rectify: false,
-                    out: Output {
-                        data,
-                        row: 0,
-                        pixel: outputs,
-                    },
-                });
-            }
+                    pixel: outputs,
+                },
+            })));
             context.compute(TransformOutput {
                 tiles,
                 first,

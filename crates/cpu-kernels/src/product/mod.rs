@@ -21,6 +21,8 @@ pub(crate) use inner::Inner;
 pub(crate) use outer::Outer;
 pub(crate) use sparse::{Group, Sparse, Term};
 
+use crate::simd::{Kernel, Simd};
+
 /// How many of `left` pixels the next tile takes, if it has at most `most`. The last two tiles
 /// share what is left, since a tile of few pixels cannot hide the latency of its sums.
 #[inline(always)]
@@ -29,5 +31,19 @@ fn next_tile(left: usize, most: usize) -> usize {
         left.div_ceil(2)
     } else {
         left.min(most)
+    }
+}
+
+/// Products one after the other.
+pub(crate) struct Each<I>(pub(crate) I);
+
+impl<K: Kernel<Output = ()>, I: Iterator<Item = K>> Kernel for Each<I> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for kernel in self.0 {
+            kernel.run(simd);
+        }
     }
 }

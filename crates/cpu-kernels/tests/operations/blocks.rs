@@ -369,10 +369,12 @@ fn folded_convolutions_agree_with_double_precision() {
             let case = &(context.isa(), context.precision(), shape);
             let mut y = vec![f32::NAN; shape.output_len()];
             let x = Images::Pixels(&x);
-            inference::conv_bias(&context, &shape, x, &w, &bias, None, false, &mut y).unwrap();
+            let prepared = inference::Prepared::new(&context, &shape, &w).unwrap();
+            let batch = shape.output()[0];
+            prepared.run(batch, x, &bias, None, false, &mut y).unwrap();
             assert_within(1e-5, case, &y, &plain);
             let around = Some(&*around);
-            inference::conv_bias(&context, &shape, x, &w, &bias, around, true, &mut y).unwrap();
+            prepared.run(batch, x, &bias, around, true, &mut y).unwrap();
             assert_within(1e-5, case, &y, &whole);
         }
     }

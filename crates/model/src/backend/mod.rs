@@ -27,6 +27,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
 
 pub use cpu::{SettingsError, isa, set_precision, set_threads};
+pub use cpu_kernels::Precision;
 use types::{
     Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
     ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Sgd, Stepped,

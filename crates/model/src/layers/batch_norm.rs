@@ -5,7 +5,7 @@ use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
 
 use crate::backend::EPSILON;
-use crate::backend::types::{Affine, ConvNorm, Convolved};
+use crate::backend::types::{ConvNorm, Convolved};
 use crate::random::WeightSource;
 
 /// The weight of a new batch in the running statistics, as in PyTorch.
@@ -45,16 +45,13 @@ impl BatchNorm {
         }
     }
 
-    /// A convolution with weights `weight` and this normalisation after it by the running
-    /// statistics, as one convolution with a bias.
-    pub(super) fn folded(&self, weight: &Param<Tensor<4>>) -> Affine<Dispatch> {
+    /// Weights and biases of a convolution with weights `weight` and this normalisation after it, by
+    /// the running statistics.
+    pub(super) fn folded(&self, weight: &Param<Tensor<4>>) -> (Tensor<4>, Tensor<1>) {
         let channels = self.weight.val().dims()[0];
         let scale = self.weight.val() / self.running_var.value().add_scalar(EPSILON).sqrt();
         let bias = self.bias.val() - self.running_mean.value() * scale.clone();
-        Affine {
-            weight: (weight.val() * scale.reshape([channels, 1, 1, 1])).into_dispatch(),
-            bias: bias.into_dispatch(),
-        }
+        (weight.val() * scale.reshape([channels, 1, 1, 1]), bias)
     }
 
     /// Moves the running statistics towards those of a batch.

@@ -38,23 +38,82 @@ impl Conv2d {
     }
 
     /// `relu(norm(convolution))`: `[batch, in_channels, height, width]` to
-    /// `[batch, out_channels, height / stride, width / stride]`. On an autodiff device the batch's
-    /// own statistics normalise, and the running ones follow; elsewhere the running ones
-    /// normalise.
+    /// `[batch, out_channels, height / stride, width / stride]`, by the batch's own statistics; the
+    /// running ones follow.
     #[must_use]
     pub fn forward_norm_relu(&self, norm: &BatchNorm, x: Tensor<4>) -> Tensor<4> {
-        let training = x.device().is_autodiff();
-        let x = x.into_dispatch();
-        let (stride, padding) = (self.stride, self.padding);
-        Tensor::from_dispatch(if training {
-            let parameters = norm.with_convolution(&self.weight);
-            let forward = <Dispatch as CnnBackend>::conv_norm_relu(x, parameters, stride, padding);
-            norm.follow(forward.convolved);
-            forward.y
-        } else {
-            let folded = norm.folded(&self.weight);
-            <Dispatch as CnnBackend>::conv_bias(x, folded, stride, padding, true)
-        })
+        let forward = <Dispatch as CnnBackend>::conv_norm_relu(
+            x.into_dispatch(),
+            norm.with_convolution(&self.weight),
+            self.stride,
+            self.padding,
+        );
+        norm.follow(forward.convolved);
+        Tensor::from_dispatch(forward.y)
+    }
+
+    /// This convolution with `norm` after it, by the running statistics.
+    #[must_use]
+    pub fn folded(&self, norm: &BatchNorm) -> FoldedConv {
+        let (weight, bias) = norm.folded(&self.weight);
+        FoldedConv {
+            weight,
+            bias,
+            stride: self.stride,
+            padding: self.padding,
+        }
+    }
+}
+
+/// A convolution with a bias, into which a normalisation is folded.
+#[derive(Debug, Clone)]
+pub struct FoldedConv {
+    weight: Tensor<4>,
+    bias: Tensor<1>,
+    stride: usize,
+    padding: usize,
+}
+
+impl FoldedConv {
+    fn parameters(&self) -> Affine<Dispatch> {
+        Affine {
+            weight: self.weight.clone().into_dispatch(),
+            bias: self.bias.clone().into_dispatch(),
+        }
+    }
+
+    fn compute(&self, x: Tensor<4>, rectify: bool) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_bias(
+            x.into_dispatch(),
+            self.parameters(),
+            self.stride,
+            self.padding,
+            rectify,
+        ))
+    }
+
+    /// `[batch, in_channels, height, width]` to
+    /// `[batch, out_channels, height / stride, width / stride]`.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.compute(x, false)
+    }
+
+    /// The positive part of [`FoldedConv::forward`].
+    #[must_use]
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        self.compute(x, true)
+    }
+
+    /// The positive part of [`FoldedConv::forward`] plus `around`, for a convolution of 3 by 3 with
+    /// stride 1.
+    #[must_use]
+    pub fn forward_add_relu(&self, x: Tensor<4>, around: Tensor<4>) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_bias_add_relu(
+            x.into_dispatch(),
+            self.parameters(),
+            around.into_dispatch(),
+        ))
     }
 }
 

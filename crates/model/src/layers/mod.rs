@@ -14,9 +14,9 @@ use burn::tensor::{Int, Tensor};
 use crate::backend::CnnBackend;
 
 pub use batch_norm::BatchNorm;
-pub use conv::{Conv2d, ConvBias2d};
+pub use conv::{Conv2d, ConvBias2d, FoldedConv};
 pub use linear::Linear;
-pub use residual::BasicBlock;
+pub use residual::{BasicBlock, FoldedBlock};
 
 /// The mean over all pixels: `[batch, channels, height, width]` to `[batch, channels]`.
 #[must_use]

@@ -4,7 +4,7 @@ use burn::backend::Dispatch;
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{BatchNorm, Conv2d};
+use super::{BatchNorm, Conv2d, FoldedConv};
 use crate::backend::CnnBackend;
 use crate::random::WeightSource;
 
@@ -38,19 +38,10 @@ impl BasicBlock {
         }
     }
 
-    /// `[batch, input, height, width]` to `[batch, output, height / stride, width / stride]`. On an
-    /// autodiff device the batch's own statistics normalise, and the running ones follow;
-    /// elsewhere the running ones normalise.
+    /// `[batch, input, height, width]` to `[batch, output, height / stride, width / stride]`, by the
+    /// batch's own statistics; the running ones follow.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        if x.device().is_autodiff() {
-            self.forward_train(x)
-        } else {
-            self.forward_infer(x)
-        }
-    }
-
-    fn forward_train(&self, x: Tensor<4>) -> Tensor<4> {
         let x = x.into_dispatch();
         let first = self.bn1.with_convolution(&self.conv1.weight);
         let second = self.bn2.with_convolution(&self.conv2.weight);
@@ -74,23 +65,34 @@ impl BasicBlock {
         Tensor::from_dispatch(main.y)
     }
 
-    fn forward_infer(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = x.into_dispatch();
-        let (first, second) = (
-            self.bn1.folded(&self.conv1.weight),
-            self.bn2.folded(&self.conv2.weight),
-        );
-        let stride = self.conv1.stride;
-        let middle = <Dispatch as CnnBackend>::conv_bias(x.clone(), first, stride, 1, true);
+    /// The block by the running statistics.
+    #[must_use]
+    pub fn folded(&self) -> FoldedBlock {
+        FoldedBlock {
+            first: self.conv1.folded(&self.bn1),
+            second: self.conv2.folded(&self.bn2),
+            shortcut: self.shortcut.as_ref().map(|(conv, norm)| conv.folded(norm)),
+        }
+    }
+}
+
+/// A basic block whose normalisations are folded into its convolutions.
+#[derive(Debug, Clone)]
+pub struct FoldedBlock {
+    first: FoldedConv,
+    second: FoldedConv,
+    shortcut: Option<FoldedConv>,
+}
+
+impl FoldedBlock {
+    /// As [`BasicBlock::forward`], by the running statistics.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let middle = self.first.forward_relu(x.clone());
         let around = match &self.shortcut {
             None => x,
-            Some((conv, norm)) => {
-                let projection = norm.folded(&conv.weight);
-                <Dispatch as CnnBackend>::conv_bias(x, projection, stride, 0, false)
-            }
+            Some(shortcut) => shortcut.forward(x),
         };
-        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_bias_add_relu(
-            middle, second, around,
-        ))
+        self.second.forward_add_relu(middle, around)
     }
 }

@@ -89,7 +89,7 @@ impl Bench {
                 serde_json::json!({
                     "network": self.network, "batch": batch, "mode": mode,
                     "backend": choice.backend.name(), "device": choice.describe(&device),
-                    "threads": choice.threads(), "images_per_s": median,
+                    "threads": choice.threads(), "isa": choice.kernel_isa(), "images_per_s": median,
                     "min": least, "max": most,
                 })
             );
@@ -120,6 +120,7 @@ impl Bench {
             Tensor::<4>::random([batch, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device);
         let network = Network::init(kind, CLASSES, 0, &device)?;
         if !train {
+            let network = network.folded();
             return Ok(Box::new(move || {
                 network.forward(images.clone())?;
                 Ok(())

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use model::backend::Precision;
 
 use crate::device::{BackendName, DeviceChoice, DeviceError};
 use crate::progress::Verbosity;
@@ -19,6 +20,17 @@ pub struct DeviceOptions {
     /// Threads of the CPU kernels; every core if absent. Results do not depend on it.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
+    /// fast or exact. Fast convolves by Winograd's algorithm where it pays, with rounding errors of
+    /// 1e-6 of a value in place of 1e-7.
+    #[arg(long, value_enum, value_name = "NAME", default_value = "fast")]
+    precision: PrecisionName,
+}
+
+/// How exactly the CPU kernels convolve.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PrecisionName {
+    Fast,
+    Exact,
 }
 
 impl DeviceOptions {
@@ -35,6 +47,10 @@ impl DeviceOptions {
             backend,
             device: self.device.parse()?,
             threads: self.threads,
+            precision: match self.precision {
+                PrecisionName::Fast => Precision::Fast,
+                PrecisionName::Exact => Precision::Exact,
+            },
         })
     }
 }

@@ -3,11 +3,11 @@
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use cpu_kernels::block::conv_pool;
-use cpu_kernels::block::inference;
 use cpu_kernels::{
     ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, SgdStep, buffer,
 };
 
+use super::packed;
 use super::tensors::{HostImages, HostTensors, Values, dims};
 use super::{checked, context};
 use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, Sgd, Stepped};
@@ -25,15 +25,15 @@ pub(super) fn conv_bias<B: HostTensors>(
         stride,
         padding,
     ));
+    let [batch, _, _, _] = dims(&x);
     let x = HostImages::<B>::new(x);
     let (weight, bias) = (B::rows(parameters.weight), B::rows(parameters.bias));
     let around = around.map(B::pixels);
     let mut y = buffer(shape.output_len());
-    checked(inference::conv_bias(
-        context(),
-        &shape,
+    let prepared = packed::prepared(&shape, weight);
+    checked(prepared.run(
+        batch,
         x.images(),
-        weight.as_slice(),
         bias.as_slice(),
         around.as_ref().map(Values::as_slice),
         rectify,

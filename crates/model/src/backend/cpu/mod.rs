@@ -5,10 +5,12 @@
 //! | --- | --- |
 //! | `tensors` | how a backend's tensors lie in memory, and how they are made |
 //! | `blocks` | normalised convolutions and residual blocks |
+//! | `packed` | packed weights of inference |
 //! | `layers` | layers without normalisation, the loss, the optimiser's step |
 
 mod blocks;
 mod layers;
+mod packed;
 mod tensors;
 
 use std::sync::{Mutex, OnceLock, PoisonError};

@@ -22,7 +22,7 @@ const FROM_PIXELS: [usize; 4] = [0, 3, 1, 2];
 /// A backend whose tensors lie in host memory.
 pub(super) trait HostTensors: Backend {
     /// Values that can be read as one slice.
-    type Values: Values;
+    type Values: Values + Send + 'static;
 
     /// The values in the order of their axes; copied only if they lie otherwise.
     fn rows(tensor: FloatTensor<Self>) -> Self::Values;
@@ -49,6 +49,8 @@ pub(super) trait HostTensors: Backend {
 /// Values that can be read as one slice.
 pub(super) trait Values {
     fn as_slice(&self) -> &[f32];
+    /// Whether somebody else holds them too.
+    fn is_shared(&mut self) -> bool;
 }
 
 /// The shape of a tensor of `D` axes.
@@ -97,6 +99,10 @@ impl Values for ArcArray<f32, IxDyn> {
             self.as_slice_memory_order()
                 .ok_or("values without gaps are contiguous"),
         )
+    }
+
+    fn is_shared(&mut self) -> bool {
+        !self.is_unique()
     }
 }
 
@@ -197,6 +203,10 @@ impl Values for FlexTensor {
     fn as_slice(&self) -> &[f32] {
         let len = self.layout().num_elements();
         &self.storage::<f32>()[..len]
+    }
+
+    fn is_shared(&mut self) -> bool {
+        !self.is_unique()
     }
 }
 
