@@ -1,5 +1,7 @@
 //! `trainer bench`.
 
+mod stock;
+
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -8,6 +10,8 @@ use burn::tensor::{Device, Distribution, Int, Tensor};
 use burn::train::TrainStep;
 use clap::{Args, ValueEnum};
 use model::{Network, NetworkKind};
+
+use stock::StockStep;
 
 use super::Outcome;
 use super::options::DeviceOptions;
@@ -35,6 +39,9 @@ pub struct Bench {
     /// How long to measure, about.
     #[arg(long, value_name = "S", default_value_t = 5.0)]
     seconds: f64,
+    /// Measures the same network of Burn's own layers and optimiser in place of ours.
+    #[arg(long)]
+    stock: bool,
     /// Prints one JSON object on the last line.
     #[arg(long)]
     json: bool,
@@ -57,6 +64,9 @@ impl Bench {
     pub fn run(&self) -> Outcome {
         if !(self.seconds.is_finite() && self.seconds > 0.0) {
             return Err(format!("--seconds must be above 0, found {}", self.seconds).into());
+        }
+        if self.stock && self.mode == Mode::Infer {
+            return Err("--stock measures training; leave out --mode infer".into());
         }
         let kind = NetworkKind::from_name(&self.network)?;
         let choice = self.device.choice()?;
@@ -87,7 +97,7 @@ impl Bench {
             println!(
                 "{}",
                 serde_json::json!({
-                    "network": self.network, "batch": batch, "mode": mode,
+                    "network": self.network, "stock": self.stock, "batch": batch, "mode": mode,
                     "backend": choice.backend.name(), "device": choice.describe(&device),
                     "threads": choice.threads(), "isa": choice.kernel_isa(), "images_per_s": median,
                     "min": least, "max": most,
@@ -131,6 +141,13 @@ impl Bench {
             images,
             targets: Tensor::<1, Int>::from_data(targets.as_slice(), &device),
         };
+        if self.stock {
+            let mut stock = StockStep::new(kind, batch, &device);
+            return Ok(Box::new(move || {
+                stock.step();
+                Ok(())
+            }));
+        }
         let mut optimizer = optimizer::optimizer(&OptimizerSpec::Sgd {
             lr: 0.01,
             momentum: 0.9,
