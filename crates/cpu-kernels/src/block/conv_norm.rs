@@ -84,7 +84,9 @@ pub(super) fn forward<'c>(
     let (frame, most) = (forward.frame(), forward.images_at_a_time());
     let len = shape.out_image_len();
     let sums_len = 2 * shape.out_channels;
-    let per_chunk = images_per_chunk(shape.batch, sums_len);
+    let per_chunk = images_per_chunk(shape.batch, sums_len)
+        .max(most)
+        .min(shape.batch.div_ceil(2));
     let chunks = shape.batch.div_ceil(per_chunk);
     let mut partials = context.doubles(chunks * sums_len);
     let parts = (
@@ -210,7 +212,8 @@ impl Backward<'_> {
             Some(by_input) => by_input.frame(),
             None => Frame::new(shape.out_height, shape.out_width, shape.out_channels, 0),
         };
-        let most = by_input.as_ref().map_or(1, BackwardInput::images_at_a_time);
+        let of_input = by_input.as_ref().map_or(1, BackwardInput::images_at_a_time);
+        let most = by_weight.images_at_a_time().max(of_input);
         let len = shape.image_len();
         let per_chunk = by_weight.images_per_chunk();
         let chunks = shape.batch.div_ceil(per_chunk);

@@ -12,6 +12,9 @@ use crate::partition::images_per_chunk;
 use crate::product::{Each, Outer};
 use crate::shape::ConvShape;
 
+/// Products of channels in and out from which on the sums of all positions are too large for the
+/// second-level cache.
+const LARGE_SUMS: usize = 64 * 64;
 /// Tiles in a chunk of images, below which turning sums into a gradient would cost too much.
 const LEAST_TILES: usize = 64;
 /// Elements of the output's gradient that stay in the first-level cache while all taps meet them.
@@ -57,6 +60,28 @@ impl BackwardWeight {
         images_per_chunk(shape.batch, shape.weight_len())
             .max(least)
             .min(shape.batch.div_ceil(2))
+    }
+
+    /// Tiles that are summed over at a time. The sums are read and written once for each block of
+    /// tiles, so that blocks are larger where the sums do not stay in the second-level cache.
+    fn tiles_at_a_time(&self) -> usize {
+        let (inputs, outputs) = (self.shape.in_channels, self.shape.out_channels);
+        if inputs * outputs >= LARGE_SUMS {
+            LEAST_TILES
+        } else {
+            tiles_at_a_time(inputs, outputs)
+        }
+    }
+
+    /// How many images are best taken at a time.
+    pub(crate) fn images_at_a_time(&self) -> usize {
+        match self.algorithm {
+            Algorithm::Direct => 1,
+            Algorithm::Winograd => {
+                let tiles = Tiles::of(self.shape.out_height, self.shape.out_width).count();
+                (self.tiles_at_a_time() / tiles).max(1)
+            }
+        }
     }
 
     /// No sums yet.
@@ -141,7 +166,7 @@ impl BackwardWeight {
         let (inputs, outputs) = (shape.in_channels, shape.out_channels);
         let tiles = Tiles::of(shape.out_height, shape.out_width);
         let all = images * tiles.count();
-        let most = tiles_at_a_time(inputs, outputs);
+        let most = self.tiles_at_a_time();
         let (from, to) = (position_len(most, inputs), position_len(most, outputs));
         let mut transformed = context.floats(POSITIONS * from);
         let mut gradients = context.floats(POSITIONS * to);

@@ -15,11 +15,19 @@ use crate::shape::ConvShape;
 const TILES_AT_A_TIME: usize = 32;
 /// Elements that transformed tiles and products may take together at a time.
 const ELEMENTS_AT_A_TIME: usize = 72 * 1024;
+/// Products of channels in and out from which on the weights do not stay in the second-level cache:
+/// they are read once for each block of tiles, so that blocks are larger.
+const WIDE: usize = 128 * 128;
+/// Tiles at a time for so many channels.
+const TILES_OF_WIDE: usize = 64;
 
 /// Tiles that are transformed at a time for so many channels in and out.
 pub(super) fn tiles_at_a_time(in_channels: usize, out_channels: usize) -> usize {
+    if in_channels * out_channels > WIDE {
+        return TILES_OF_WIDE;
+    }
     let fit = ELEMENTS_AT_A_TIME / (POSITIONS * (in_channels + out_channels));
-    fit.clamp(8, TILES_AT_A_TIME)
+    fit.clamp(16, TILES_AT_A_TIME)
 }
 
 /// A convolution whose weights are packed.
@@ -107,9 +115,13 @@ impl<'c> Forward<'c> {
             Algorithm::Direct => 1,
             Algorithm::Winograd => {
                 let tiles = Tiles::of(self.shape.out_height, self.shape.out_width).count();
-                (16 / tiles).max(1)
+                (self.most_tiles() / tiles).max(1)
             }
         }
+    }
+
+    fn most_tiles(&self) -> usize {
+        tiles_at_a_time(self.shape.in_channels, self.shape.out_channels)
     }
 
     /// Convolves `images` framed images that lie one after the other; `y` is dense.
@@ -153,7 +165,7 @@ impl<'c> Forward<'c> {
         let (inputs, outputs) = (shape.in_channels, shape.out_channels);
         let tiles = Tiles::of(shape.out_height, shape.out_width);
         let all = images * tiles.count();
-        let most = tiles_at_a_time(inputs, outputs);
+        let most = self.most_tiles();
         let (from, to) = (position_len(most, inputs), position_len(most, outputs));
         let mut transformed = context.floats(POSITIONS * from);
         let mut products = context.floats(POSITIONS * to);

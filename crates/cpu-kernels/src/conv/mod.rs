@@ -101,24 +101,24 @@ pub fn conv2d_backward_weight(
     let backward = BackwardWeight::new(context, shape);
     let x_frame = backward.x_frame();
     let dy_frame = Frame::new(shape.out_height, shape.out_width, shape.out_channels, 0);
-    let chunk_images = backward.images_per_chunk();
+    let (chunk_images, most) = (backward.images_per_chunk(), backward.images_at_a_time());
     let chunks = shape.batch.div_ceil(chunk_images);
     let mut partials = context.floats(chunks * shape.weight_len());
     let parts = Chunked::new(&mut partials, shape.weight_len());
     context.divide(chunks, parts, |chunk, partial| {
         let mut sums = backward.begin(context);
-        let (mut x_framed, mut dy_framed) = (
-            context.floats(x_frame.len()),
-            context.floats(dy_frame.len()),
-        );
+        let mut x_framed = context.floats(most * x_frame.len());
+        let mut dy_framed = context.floats(most * dy_frame.len());
         let first = chunk * chunk_images;
-        for image in first..(first + chunk_images).min(shape.batch) {
-            let x = images_from(x, image, shape.image_len());
-            let dy = images_from(dy, image, shape.out_image_len());
-            load_plain(context, &x_frame, 1, x, &mut x_framed);
-            load_plain(context, &dy_frame, 1, dy, &mut dy_framed);
+        let end = (first + chunk_images).min(shape.batch);
+        for first in (first..end).step_by(most) {
+            let images = most.min(end - first);
+            let x = images_from(x, first, shape.image_len());
+            let dy = images_from(dy, first, shape.out_image_len());
+            load_plain(context, &x_frame, images, x, &mut x_framed);
+            load_plain(context, &dy_frame, images, dy, &mut dy_framed);
             let (x, dy) = ((&x_frame, &*x_framed), (&dy_frame, &*dy_framed));
-            backward.add(context, 1, x, dy, &mut sums);
+            backward.add(context, images, x, dy, &mut sums);
         }
         backward.end(context, &sums, partial.data);
     });
