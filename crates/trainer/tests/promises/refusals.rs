@@ -7,7 +7,7 @@ const REFUSED: [(&[&str], &str); 16] = [
     (&["--set", "bach_size=3"], "did you mean `batch_size`"),
     (&["--set", "batch_size=\"many\""], "batch_size"),
     (&["--batch-size", "0"], "batch_size"),
-    (&["--batch-size", "4801"], "batch_size"),
+    (&["--batch-size", "29801"], "batch_size"),
     (&["--epochs", "0"], "epochs"),
     (&["--lr", "nan"], "lr"),
     (&["--lr=-1"], "lr"),

@@ -3,7 +3,7 @@
 mod stock;
 
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
@@ -22,7 +22,8 @@ use crate::training::{Batch, Classifier, TrainError, optimizer};
 /// Measure a network's speed on one random batch.
 ///
 /// A training step is forward, loss, backward and SGD with momentum 0.9, as in training and
-/// without loading. The figure is the median of five rounds after a warm-up.
+/// without loading. The figure is the median of five rounds after a warm-up; where a step takes
+/// longer than --seconds, one step is measured.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[command(after_help = "Example: trainer bench --network resnet20 --batch 128 --json")]
@@ -73,22 +74,23 @@ impl Bench {
         let device = choice.open()?;
         let batch = self.batch as usize;
         let mut step = self.step(kind, batch, &device)?;
-        for _ in 0..3 {
-            step()?;
+        // The first step makes buffers; steps that take long need no more to warm up.
+        let first = timed(&mut step, 1, &device)?;
+        if first < self.seconds {
+            timed(&mut step, 2, &device)?;
         }
-        device.sync().map_err(TrainError::device)?;
         let once = timed(&mut step, 1, &device)?;
-        let round = Duration::from_secs_f64(self.seconds / ROUNDS as f64).as_secs_f64();
-        let steps = (round / once).ceil().max(1.0) as usize;
-        let mut rates = Vec::with_capacity(ROUNDS);
-        for _ in 0..ROUNDS {
+        let rounds = if once < self.seconds { ROUNDS } else { 1 };
+        let steps = (self.seconds / rounds as f64 / once).ceil().max(1.0) as usize;
+        let mut rates = Vec::with_capacity(rounds);
+        for _ in 0..rounds {
             rates.push((batch * steps) as f64 / timed(&mut step, steps, &device)?);
         }
         rates.sort_by(f64::total_cmp);
-        let [least, .., most] = rates.as_slice() else {
+        let (Some(least), Some(most)) = (rates.first(), rates.last()) else {
             return Err("nothing was measured".into());
         };
-        let median = rates.get(ROUNDS / 2).copied().unwrap_or_default();
+        let median = rates.get(rounds / 2).copied().unwrap_or_default();
         let mode = match self.mode {
             Mode::Train => "train",
             Mode::Infer => "infer",
