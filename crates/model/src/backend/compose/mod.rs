@@ -1,0 +1,60 @@
+//! The default bodies of [`CnnBackend`](super::CnnBackend), made of Burn's own operations. They run
+//! on every backend, and are the reference for kernels.
+
+mod blocks;
+mod layers;
+
+use burn::backend::ops::{ActivationOps, ConvOptions, ModuleOps};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, TensorMetadata};
+use burn::tensor::Shape;
+
+pub(super) use blocks::{
+    conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters,
+    projected_residual, projected_residual_backward, residual, residual_backward,
+};
+pub(super) use layers::{
+    conv_bias, conv_bias_add_relu, conv_relu_pool, conv_relu_pool_backward,
+    conv_relu_pool_backward_parameters, cross_entropy, global_avg_pool, global_avg_pool_backward,
+    linear, linear_backward, scale_gradient, sgd_step,
+};
+
+fn conv_options(stride: usize, padding: usize) -> ConvOptions<2> {
+    ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)
+}
+
+/// Length of `tensor`'s axis `axis`.
+fn dim<T: TensorMetadata>(tensor: &T, axis: usize) -> usize {
+    tensor.shape()[axis]
+}
+
+/// One number a channel, `[channels]`, as `[1, channels, 1, 1]`.
+fn wide<B: Backend>(t: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = dim(&t, 0);
+    B::float_reshape(t, Shape::new([1, channels, 1, 1]))
+}
+
+/// `[1, channels, 1, 1]` as `[channels]`.
+fn narrow<B: Backend>(t: FloatTensor<B>) -> FloatTensor<B> {
+    let channels = dim(&t, 1);
+    B::float_reshape(t, Shape::new([channels]))
+}
+
+fn relu<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    <B as ActivationOps<B>>::relu(x)
+}
+
+/// The gradient of a rectifier by its input, from its output.
+fn relu_backward<B: Backend>(y: FloatTensor<B>, dy: FloatTensor<B>) -> FloatTensor<B> {
+    <B as ActivationOps<B>>::relu_backward(y, dy)
+}
+
+fn input_backward<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    dy: FloatTensor<B>,
+    stride: usize,
+    padding: usize,
+) -> FloatTensor<B> {
+    <B as ModuleOps<B>>::conv2d_x_backward(x, weight, dy, conv_options(stride, padding))
+}
