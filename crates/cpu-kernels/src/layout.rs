@@ -50,8 +50,21 @@ impl Frame {
         self.height * self.width * self.channels
     }
 
+    /// The first `images` framed images of `framed`, which lie one after the other, each with a frame
+    /// of zeros around what is to be loaded.
+    pub(crate) fn cleared<'a>(
+        &self,
+        images: usize,
+        framed: &'a mut [f32],
+    ) -> impl Iterator<Item = &'a mut [f32]> {
+        for framed in framed.chunks_exact_mut(self.len()).take(images) {
+            self.clear_border(framed);
+        }
+        framed.chunks_exact_mut(self.len()).take(images)
+    }
+
     /// Makes the frame zero and leaves the image.
-    pub(crate) fn clear_border(&self, framed: &mut [f32]) {
+    fn clear_border(&self, framed: &mut [f32]) {
         let row = self.row();
         let inner = self.width * self.channels;
         let (above, rest) = framed.split_at_mut(self.before * row);

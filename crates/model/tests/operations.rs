@@ -8,7 +8,7 @@ use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions, PaddedConvOptions};
 use burn::tensor::{Device, Int, Tensor};
 use model::CnnBackend;
-use model::backend::types::{Affine, ConvNorm, Sgd};
+use model::backend::types::{Affine, ConvNorm, SgdStep};
 use model::layers::{cross_entropy, global_avg_pool};
 
 /// A tensor of the same random values on every device.
@@ -385,7 +385,7 @@ fn steps_agree(device: &Device) {
     let device = &device.clone().inner();
     let [w, g, v] = [1, 2, 3].map(|seed| random(seed, [7, 5], device));
     for nesterov in [false, true] {
-        let settings = Sgd {
+        let settings = SgdStep {
             lr: 0.1,
             momentum: 0.9,
             nesterov,

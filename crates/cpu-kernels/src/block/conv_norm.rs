@@ -1,10 +1,16 @@
 //! A convolution before a normalisation: the sums that the normalisation needs are taken on the
 //! way, forward and backward.
 
+use super::normalization::{
+    Convolved, NormGradients, Parameters, SavedConvolution, ScaleAndShift, Statistics,
+    gradient_factors, statistics,
+};
 use crate::context::{Context, Scratch};
 use crate::conv::{BackwardInput, BackwardWeight, Forward, images_from};
 use crate::divide::Chunked;
-use crate::image::{Activate, AddGated, Affine, Grid, NormGradient, Shortcut, SquareSums};
+use crate::image::{
+    Activate, AddGated, Affine, GradientSums, Grid, NormGradient, Shortcut, SquareSums,
+};
 use crate::layout::Frame;
 use crate::partition::images_per_chunk;
 use crate::shape::{ConvShape, ShapeError, check_len};
@@ -49,9 +55,7 @@ impl Input<'_> {
         framed: &mut [f32],
     ) {
         let (grid, len) = (Grid::inside(frame), frame.image_len());
-        let frames = framed.chunks_exact_mut(frame.len()).take(images);
-        for (image, out) in (first..).zip(frames) {
-            frame.clear_border(out);
+        for (image, out) in (first..).zip(frame.cleared(images, framed)) {
             let (x, affine) = match *self {
                 Self::Plain(Images::Planes(x)) => {
                     frame.load_planes(&images_from(x, image, len)[..len], out);
@@ -73,7 +77,7 @@ impl Input<'_> {
 
 /// Convolves the batch into `c` and gives the sums of its values and of their squares by channel,
 /// `[2, out_channels]`.
-pub(super) fn forward<'c>(
+fn forward<'c>(
     context: &'c Context,
     shape: &ConvShape,
     input: Input<'_>,
@@ -113,12 +117,73 @@ pub(super) fn forward<'c>(
     total(context, &partials, sums_len)
 }
 
-/// The sums of all chunks, added in their order.
-pub(super) fn total<'c>(
+/// Convolves, writes the batch's statistics, and gives what normalises by them.
+pub(super) fn convolve<'c>(
     context: &'c Context,
-    partials: &[f64],
-    sums_len: usize,
+    shape: &ConvShape,
+    input: Input,
+    parameters: &Parameters,
+    eps: f32,
+    out: &mut Convolved,
+) -> Result<ScaleAndShift<'c>, ShapeError> {
+    parameters.check(shape)?;
+    out.check(shape)?;
+    let sums = forward(context, shape, input, parameters.weight, out.c);
+    statistics(&sums, values(shape), out.mean, out.variance);
+    let of_batch = Statistics {
+        mean: out.mean,
+        variance: out.variance,
+    };
+    Ok(ScaleAndShift::new(context, parameters, &of_batch, eps))
+}
+
+/// Values of a channel of the output.
+fn values(shape: &ConvShape) -> f64 {
+    (shape.batch * shape.out_pixels()) as f64
+}
+
+/// An output image.
+pub(super) fn out_grid(shape: &ConvShape) -> Grid {
+    Grid::dense(shape.out_height, shape.out_width, shape.out_channels)
+}
+
+/// The sums of a block's gradient `dy`, where its output `y` is above zero, of its products with
+/// the convolution's output `c`, and of those with the shortcut's if there is one,
+/// `[2 or 3, channels]`.
+pub(super) fn gradient_sums<'c>(
+    context: &'c Context,
+    shape: &ConvShape,
+    dy: &[f32],
+    y: &[f32],
+    c: &[f32],
+    shortcut: Option<&[f32]>,
 ) -> Scratch<'c, f64> {
+    let (len, channels) = (shape.out_image_len(), shape.out_channels);
+    let sums_len = channels * if shortcut.is_some() { 3 } else { 2 };
+    let per_chunk = images_per_chunk(shape.batch, sums_len);
+    let chunks = shape.batch.div_ceil(per_chunk);
+    let mut partials = context.doubles(chunks * sums_len);
+    let parts = Chunked::new(&mut partials, sums_len);
+    context.divide(chunks, parts, |chunk, sums| {
+        sums.data.fill(0.0);
+        let begin = chunk * per_chunk;
+        for image in begin..(begin + per_chunk).min(shape.batch) {
+            let of_image = |data| &images_from(data, image, len)[..len];
+            context.compute(GradientSums {
+                gradient: of_image(dy),
+                gate: of_image(y),
+                x: of_image(c),
+                shortcut: shortcut.map(of_image),
+                channels,
+                sums: sums.data,
+            });
+        }
+    });
+    total(context, &partials, sums_len)
+}
+
+/// The sums of all chunks, added in their order.
+fn total<'c>(context: &'c Context, partials: &[f64], sums_len: usize) -> Scratch<'c, f64> {
     let mut total = context.doubles(sums_len);
     total.fill(0.0);
     for partial in partials.chunks_exact(sums_len.max(1)) {
@@ -129,18 +194,14 @@ pub(super) fn total<'c>(
     total
 }
 
-/// The gradient of a normalised convolution's output, before the normalisation's own gradient is
-/// taken.
+/// The gradient of a normalised convolution's output.
 #[derive(Clone, Copy)]
-pub(super) struct OutputGradient<'a> {
-    /// `[batch, out_height, out_width, out_channels]`.
-    pub(super) gradient: &'a [f32],
-    /// It counts only where this is above zero.
-    pub(super) gate: Option<&'a [f32]>,
-    /// The convolution's output.
-    pub(super) c: &'a [f32],
+struct OutputGradient<'a> {
+    gradient: &'a [f32],
+    gate: Option<&'a [f32]>,
+    c: &'a [f32],
     /// `[3, out_channels]`, see [`NormGradient`].
-    pub(super) factors: &'a [f32],
+    factors: &'a [f32],
 }
 
 impl OutputGradient<'_> {
@@ -153,9 +214,7 @@ impl OutputGradient<'_> {
         framed: &mut [f32],
     ) {
         let (grid, len) = (Grid::inside(frame), frame.image_len());
-        let frames = framed.chunks_exact_mut(frame.len()).take(images);
-        for (image, out) in (first..).zip(frames) {
-            frame.clear_border(out);
+        for (image, out) in (first..).zip(frame.cleared(images, framed)) {
             context.compute(NormGradient {
                 grid,
                 gradient: images_from(self.gradient, image, len),
@@ -182,26 +241,48 @@ pub(super) enum InputGradient<'a> {
 pub(super) struct Backward<'a> {
     pub(super) shape: &'a ConvShape,
     pub(super) input: Input<'a>,
-    pub(super) weight: &'a [f32],
-    pub(super) output: OutputGradient<'a>,
+    pub(super) parameters: &'a Parameters<'a>,
+    pub(super) saved: SavedConvolution<'a>,
+    pub(super) eps: f32,
+    /// The gradient of the normalised output, `[batch, out_height, out_width, out_channels]`.
+    pub(super) gradient: &'a [f32],
+    /// It counts only where this is above zero.
+    pub(super) gate: Option<&'a [f32]>,
+    /// The sums by channel of what counts of it, and of its products with the convolution's output.
+    pub(super) sums: (&'a [f64], &'a [f64]),
 }
 
 impl Backward<'_> {
-    /// Writes the gradient by the weights to `dw`, and the gradient by the input to `dx`. Calls
+    /// Writes the gradients by the parameters, and the gradient by the input to `dx`. Calls
     /// `then(image, dx, sums)` with what `dx` holds for some images, the first of which is `image`,
     /// and with `sums_len` sums; it may change both. Gives the sums over the batch.
     pub(super) fn run<'c>(
         &self,
         context: &'c Context,
-        dw: &mut [f32],
+        gradients: NormGradients,
         dx: InputGradient,
         sums_len: usize,
         then: impl Fn(usize, &mut [f32], &mut [f64]) + Send + Sync,
     ) -> Scratch<'c, f64> {
         let shape = self.shape;
+        let factors = gradient_factors(
+            context,
+            self.sums,
+            values(shape),
+            self.parameters.gamma,
+            &self.saved.statistics,
+            self.eps,
+            (gradients.gamma, gradients.beta),
+        );
+        let output = OutputGradient {
+            gradient: self.gradient,
+            gate: self.gate,
+            c: self.saved.c,
+            factors: &factors,
+        };
         let by_weight = BackwardWeight::new(context, shape);
         let wanted = !matches!(dx, InputGradient::None);
-        let by_input = wanted.then(|| BackwardInput::new(context, shape, self.weight));
+        let by_input = wanted.then(|| BackwardInput::new(context, shape, self.parameters.weight));
         let (add, dx) = match dx {
             InputGradient::None => (false, Default::default()),
             InputGradient::Write(dx) => (false, dx),
@@ -236,8 +317,9 @@ impl Backward<'_> {
             for first in (begin..end).step_by(most) {
                 let images = most.min(end - first);
                 let dx = groups.next().unwrap_or_default();
-                (self.output).load(context, &dy_frame, first, images, &mut dy_framed);
-                (self.input).load(context, &x_frame, first, images, &mut x_framed);
+                output.load(context, &dy_frame, first, images, &mut dy_framed);
+                self.input
+                    .load(context, &x_frame, first, images, &mut x_framed);
                 match &by_input {
                     Some(by_input) if add => {
                         by_input.run(context, images, &dy_framed, &mut fresh);
@@ -256,7 +338,7 @@ impl Backward<'_> {
             }
             by_weight.end(context, &sums, partial.data);
         });
-        by_weight.total(context, &partials, dw);
+        by_weight.total(context, &partials, gradients.weight);
         total(context, &partial_sums, sums_len)
     }
 }

@@ -1,7 +1,6 @@
 //! Convolutions whose normalisation is folded into weights and biases.
 
-use super::conv_norm::{Images, Input, check_images};
-use super::stem::out_grid;
+use super::conv_norm::{Images, Input, check_images, out_grid};
 use crate::context::Context;
 use crate::conv::{Forward, images_from};
 use crate::divide::Chunked;

@@ -19,4 +19,4 @@ pub mod residual;
 pub mod stem;
 
 pub use conv_norm::Images;
-pub use normalization::{NormGradients, Parameters, Statistics};
+pub use normalization::{Convolved, NormGradients, Parameters, SavedConvolution, Statistics};

@@ -3,7 +3,7 @@
 
 use crate::context::{Context, Scratch};
 use crate::image::Affine;
-use crate::shape::{ShapeError, check_len};
+use crate::shape::{ConvShape, ShapeError, check_len};
 
 /// A convolution's weights, `[out_channels, in_channels, kernel, kernel]`, and the scale and shift
 /// of the normalisation after it, each `[out_channels]`.
@@ -37,26 +37,55 @@ pub struct NormGradients<'a> {
     pub beta: &'a mut [f32],
 }
 
+/// A convolution's output and its statistics, to be written.
+#[derive(Debug)]
+pub struct Convolved<'a> {
+    /// The convolution's output, `[batch, out_height, out_width, out_channels]`.
+    pub c: &'a mut [f32],
+    /// The batch's mean by channel.
+    pub mean: &'a mut [f32],
+    /// The batch's biased variance by channel.
+    pub variance: &'a mut [f32],
+}
+
+/// A convolution's output and its statistics.
+#[derive(Debug, Clone, Copy)]
+pub struct SavedConvolution<'a> {
+    /// The convolution's output.
+    pub c: &'a [f32],
+    /// The batch's statistics.
+    pub statistics: Statistics<'a>,
+}
+
 impl Parameters<'_> {
-    pub(super) fn check(&self, weights: usize, channels: usize) -> Result<(), ShapeError> {
-        check_len("weight", self.weight, weights)?;
-        check_len("gamma", self.gamma, channels)?;
-        check_len("beta", self.beta, channels)
+    pub(super) fn check(&self, shape: &ConvShape) -> Result<(), ShapeError> {
+        check_len("weight", self.weight, shape.weight_len())?;
+        check_len("gamma", self.gamma, shape.out_channels)?;
+        check_len("beta", self.beta, shape.out_channels)
     }
 }
 
-impl Statistics<'_> {
-    pub(super) fn check(&self, channels: usize) -> Result<(), ShapeError> {
-        check_len("mean", self.mean, channels)?;
-        check_len("variance", self.variance, channels)
+impl Convolved<'_> {
+    pub(super) fn check(&self, shape: &ConvShape) -> Result<(), ShapeError> {
+        check_len("c", self.c, shape.output_len())?;
+        check_len("mean", self.mean, shape.out_channels)?;
+        check_len("variance", self.variance, shape.out_channels)
+    }
+}
+
+impl SavedConvolution<'_> {
+    pub(super) fn check(&self, shape: &ConvShape) -> Result<(), ShapeError> {
+        check_len("c", self.c, shape.output_len())?;
+        check_len("mean", self.statistics.mean, shape.out_channels)?;
+        check_len("variance", self.statistics.variance, shape.out_channels)
     }
 }
 
 impl NormGradients<'_> {
-    pub(super) fn check(&self, weights: usize, channels: usize) -> Result<(), ShapeError> {
-        check_len("the gradient by weight", self.weight, weights)?;
-        check_len("the gradient by gamma", self.gamma, channels)?;
-        check_len("the gradient by beta", self.beta, channels)
+    pub(super) fn check(&self, shape: &ConvShape) -> Result<(), ShapeError> {
+        check_len("the gradient by weight", self.weight, shape.weight_len())?;
+        check_len("the gradient by gamma", self.gamma, shape.out_channels)?;
+        check_len("the gradient by beta", self.beta, shape.out_channels)
     }
 }
 

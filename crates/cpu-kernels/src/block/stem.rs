@@ -1,16 +1,13 @@
 //! Convolution, batch normalisation by the batch's own statistics, rectifier.
 
 use super::conv_norm::{
-    self, Backward, Images, Input, InputGradient, OutputGradient, check_images,
+    Backward, Images, Input, InputGradient, check_images, convolve, gradient_sums, out_grid,
 };
-use super::normalization::{
-    NormGradients, Parameters, ScaleAndShift, Statistics, gradient_factors, statistics,
-};
-use crate::context::{Context, Scratch};
+use super::normalization::{Convolved, NormGradients, Parameters, SavedConvolution, Statistics};
+use crate::context::Context;
 use crate::conv::images_from;
 use crate::divide::Chunked;
-use crate::image::{Activate, GradientSums, Grid, Shortcut};
-use crate::partition::images_per_chunk;
+use crate::image::{Activate, Shortcut};
 use crate::shape::{ConvShape, ShapeError, check_len};
 
 /// What the forward pass writes.
@@ -52,21 +49,17 @@ pub fn forward(
     eps: f32,
     out: Outputs,
 ) -> Result<(), ShapeError> {
-    parameters.check(shape.weight_len(), shape.out_channels)?;
     check_images("x", &x, shape.input_len())?;
-    check_len("c", out.c, shape.output_len())?;
     check_len("y", out.y, shape.output_len())?;
-    check_len("mean", out.mean, shape.out_channels)?;
-    check_len("variance", out.variance, shape.out_channels)?;
-    let sums = conv_norm::forward(context, shape, Input::Plain(x), parameters.weight, out.c);
-    statistics(&sums, values(shape), out.mean, out.variance);
-    let of_batch = Statistics {
+    let mut convolved = Convolved {
+        c: out.c,
         mean: out.mean,
         variance: out.variance,
     };
-    let scale = ScaleAndShift::new(context, parameters, &of_batch, eps);
+    let plain = Input::Plain(x);
+    let scale = convolve(context, shape, plain, parameters, eps, &mut convolved)?;
     let len = shape.out_image_len();
-    let c = &*out.c;
+    let c = &*convolved.c;
     context.divide(shape.batch, Chunked::new(out.y, len), |image, y| {
         context.compute(Activate {
             grid: out_grid(shape),
@@ -96,83 +89,36 @@ pub fn backward(
     gradients: NormGradients,
     dx: &mut [f32],
 ) -> Result<(), ShapeError> {
-    parameters.check(shape.weight_len(), shape.out_channels)?;
-    saved.statistics.check(shape.out_channels)?;
-    gradients.check(shape.weight_len(), shape.out_channels)?;
+    let convolution = SavedConvolution {
+        c: saved.c,
+        statistics: saved.statistics,
+    };
+    parameters.check(shape)?;
+    convolution.check(shape)?;
+    gradients.check(shape)?;
     check_images("x", &saved.x, shape.input_len())?;
-    for (name, slice) in [("c", saved.c), ("y", saved.y), ("dy", dy)] {
+    for (name, slice) in [("y", saved.y), ("dy", dy)] {
         check_len(name, slice, shape.output_len())?;
     }
     if !dx.is_empty() {
         check_len("dx", dx, shape.input_len())?;
     }
-    let channels = shape.out_channels;
-    let sums = gradient_sums(context, shape, dy, saved.y, saved.c);
-    let factors = gradient_factors(
-        context,
-        sums.split_at(channels),
-        values(shape),
-        parameters.gamma,
-        &saved.statistics,
-        eps,
-        (gradients.gamma, gradients.beta),
-    );
-    let output = OutputGradient {
-        gradient: dy,
-        gate: Some(saved.y),
-        c: saved.c,
-        factors: &factors,
-    };
+    let sums = gradient_sums(context, shape, dy, saved.y, saved.c, None);
     let backward = Backward {
         shape,
         input: Input::Plain(saved.x),
-        weight: parameters.weight,
-        output,
+        parameters,
+        saved: convolution,
+        eps,
+        gradient: dy,
+        gate: Some(saved.y),
+        sums: sums.split_at(shape.out_channels),
     };
     let dx = if dx.is_empty() {
         InputGradient::None
     } else {
         InputGradient::Write(dx)
     };
-    backward.run(context, gradients.weight, dx, 0, |_, _, _| {});
+    backward.run(context, gradients, dx, 0, |_, _, _| {});
     Ok(())
-}
-
-/// The sums of `dy`, where `y` is above zero, and of its products with `c`, `[2, channels]`.
-fn gradient_sums<'c>(
-    context: &'c Context,
-    shape: &ConvShape,
-    dy: &[f32],
-    y: &[f32],
-    c: &[f32],
-) -> Scratch<'c, f64> {
-    let (len, channels) = (shape.out_image_len(), shape.out_channels);
-    let per_chunk = images_per_chunk(shape.batch, channels);
-    let chunks = shape.batch.div_ceil(per_chunk);
-    let mut partials = context.doubles(chunks * 2 * channels);
-    let parts = Chunked::new(&mut partials, 2 * channels);
-    context.divide(chunks, parts, |chunk, sums| {
-        sums.data.fill(0.0);
-        let begin = chunk * per_chunk;
-        for image in begin..(begin + per_chunk).min(shape.batch) {
-            context.compute(GradientSums {
-                gradient: &images_from(dy, image, len)[..len],
-                gate: &images_from(y, image, len)[..len],
-                x: &images_from(c, image, len)[..len],
-                channels,
-                sums: sums.data,
-            });
-        }
-    });
-    conv_norm::total(context, &partials, 2 * channels)
-}
-
-/// Values of a channel of the output.
-pub(super) fn values(shape: &ConvShape) -> f64 {
-    (shape.batch * shape.out_pixels()) as f64
-}
-
-/// An output image.
-pub(super) fn out_grid(shape: &ConvShape) -> Grid {
-    Grid::dense(shape.out_height, shape.out_width, shape.out_channels)
 }

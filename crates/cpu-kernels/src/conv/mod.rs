@@ -134,9 +134,8 @@ pub(crate) fn images_from(data: &[f32], first: usize, len: usize) -> &[f32] {
 /// Copies `images` dense images into frames, one after the other.
 fn load_plain(context: &Context, frame: &Frame, images: usize, dense: &[f32], framed: &mut [f32]) {
     let grid = Grid::inside(frame);
-    let frames = framed.chunks_exact_mut(frame.len()).take(images);
+    let frames = frame.cleared(images, framed);
     for (x, out) in dense.chunks_exact(frame.image_len()).zip(frames) {
-        frame.clear_border(out);
         context.compute(Activate {
             grid,
             x,

@@ -21,6 +21,32 @@ pub(crate) const INPUTS: usize = 6;
 /// Elements of a transformed tile, each a product of matrices.
 pub(crate) const POSITIONS: usize = INPUTS * INPUTS;
 
+/// A transform along both axes, first down each column and then across each row: reads `I` by `I`
+/// vectors and writes `O` by `O`, `read(row, column)` and `write(row, column, value)`.
+#[inline(always)]
+fn along_both_axes<S: Simd, const I: usize, const O: usize>(
+    simd: S,
+    pass: impl Fn([S::V; I]) -> [S::V; O],
+    read: impl Fn(usize, usize) -> S::V,
+    mut write: impl FnMut(usize, usize, S::V),
+) {
+    let mut half = [[simd.zero(); I]; O];
+    for column in 0..I {
+        let mut down = [simd.zero(); I];
+        for (row, value) in down.iter_mut().enumerate() {
+            *value = read(row, column);
+        }
+        for (half, value) in half.iter_mut().zip(pass(down)) {
+            half[column] = value;
+        }
+    }
+    for (row, half) in half.into_iter().enumerate() {
+        for (column, value) in pass(half).into_iter().enumerate() {
+            write(row, column, value);
+        }
+    }
+}
+
 /// `G v`.
 #[inline(always)]
 fn kernel_pass<S: Simd>(s: S, v: [S::V; 3]) -> [S::V; INPUTS] {
@@ -89,19 +115,15 @@ impl Kernel for TransformKernels<'_> {
             unsafe {
                 let from = self.kernels.as_ptr().add(first);
                 let to = self.out.as_mut_ptr().add(first);
-                let mut half = [[simd.zero(); 3]; INPUTS];
-                for column in 0..3 {
-                    let down =
-                        std::array::from_fn(|y| simd.load(from.add((y * 3 + column) * count)));
-                    for (half, value) in half.iter_mut().zip(kernel_pass(simd, down)) {
-                        half[column] = value;
-                    }
-                }
-                for (y, half) in half.into_iter().enumerate() {
-                    for (x, value) in kernel_pass(simd, half).into_iter().enumerate() {
-                        simd.store(to.add((y * INPUTS + x) * self.position), value);
-                    }
-                }
+                along_both_axes(
+                    simd,
+                    #[inline(always)]
+                    |v| kernel_pass(simd, v),
+                    #[inline(always)]
+                    |y, x| simd.load(from.add((y * 3 + x) * count)),
+                    #[inline(always)]
+                    |y, x, value| simd.store(to.add((y * INPUTS + x) * self.position), value),
+                );
             }
         }
     }
@@ -133,19 +155,15 @@ impl Kernel for TransformKernelGradients<'_> {
             unsafe {
                 let from = self.sums.as_ptr().add(first);
                 let to = self.out.as_mut_ptr().add(first);
-                let mut half = [[simd.zero(); INPUTS]; 3];
-                for column in 0..INPUTS {
-                    let down =
-                        std::array::from_fn(|y| simd.load(from.add((y * INPUTS + column) * count)));
-                    for (half, value) in half.iter_mut().zip(kernel_gradient_pass(simd, down)) {
-                        half[column] = value;
-                    }
-                }
-                for (y, half) in half.into_iter().enumerate() {
-                    for (x, value) in kernel_gradient_pass(simd, half).into_iter().enumerate() {
-                        simd.store(to.add((y * 3 + x) * count), value);
-                    }
-                }
+                along_both_axes(
+                    simd,
+                    #[inline(always)]
+                    |v| kernel_gradient_pass(simd, v),
+                    #[inline(always)]
+                    |y, x| simd.load(from.add((y * INPUTS + x) * count)),
+                    #[inline(always)]
+                    |y, x, value| simd.store(to.add((y * 3 + x) * count), value),
+                );
             }
         }
     }
@@ -274,21 +292,15 @@ impl Kernel for TransformInput<'_> {
                 unsafe {
                     let from = tile.as_ptr().add(channel);
                     let to = self.out.as_mut_ptr().add(index * channels + channel);
-                    let mut half = [[simd.zero(); INPUTS]; INPUTS];
-                    for column in 0..INPUTS {
-                        let down = std::array::from_fn(|y| {
-                            simd.load(from.add(y * row + column * channels))
-                        });
-                        let down = input_pass(simd, down);
-                        for (half, value) in half.iter_mut().zip(down) {
-                            half[column] = value;
-                        }
-                    }
-                    for (y, half) in half.into_iter().enumerate() {
-                        for (x, value) in input_pass(simd, half).into_iter().enumerate() {
-                            simd.store(to.add((y * INPUTS + x) * self.position), value);
-                        }
-                    }
+                    along_both_axes(
+                        simd,
+                        #[inline(always)]
+                        |v| input_pass(simd, v),
+                        #[inline(always)]
+                        |y, x| simd.load(from.add(y * row + x * channels)),
+                        #[inline(always)]
+                        |y, x, value| simd.store(to.add((y * INPUTS + x) * self.position), value),
+                    );
                 }
             }
         }
@@ -332,22 +344,19 @@ impl Kernel for TransformOutput<'_> {
                 unsafe {
                     let from = self.products.as_ptr().add(index * channels + channel);
                     let to = tile.as_mut_ptr().add(channel);
-                    let mut half = [[simd.zero(); INPUTS]; OUTPUTS];
-                    for column in 0..INPUTS {
-                        let down = std::array::from_fn(|y| {
-                            simd.load(from.add((y * INPUTS + column) * self.position))
-                        });
-                        let down = output_pass(simd, down);
-                        for (half, value) in half.iter_mut().zip(down) {
-                            half[column] = value;
-                        }
-                    }
-                    for (y, half) in half.into_iter().enumerate().take(rows) {
-                        let across = output_pass(simd, half);
-                        for (x, value) in across.into_iter().enumerate().take(columns) {
-                            simd.store(to.add(y * row + x * channels), value);
-                        }
-                    }
+                    along_both_axes(
+                        simd,
+                        #[inline(always)]
+                        |v| output_pass(simd, v),
+                        #[inline(always)]
+                        |y, x| simd.load(from.add((y * INPUTS + x) * self.position)),
+                        #[inline(always)]
+                        |y, x, value| {
+                            if y < rows && x < columns {
+                                simd.store(to.add(y * row + x * channels), value);
+                            }
+                        },
+                    );
                 }
             }
         }
@@ -389,22 +398,21 @@ impl Kernel for TransformGradient<'_> {
                 unsafe {
                     let from = tile.as_ptr().add(channel);
                     let to = self.out.as_mut_ptr().add(index * channels + channel);
-                    let mut half = [[simd.zero(); OUTPUTS]; INPUTS];
-                    for column in 0..columns {
-                        let mut down = [simd.zero(); OUTPUTS];
-                        for (y, value) in down.iter_mut().enumerate().take(rows) {
-                            *value = simd.load(from.add(y * row + column * channels));
-                        }
-                        let down = gradient_pass(simd, down);
-                        for (half, value) in half.iter_mut().zip(down) {
-                            half[column] = value;
-                        }
-                    }
-                    for (y, half) in half.into_iter().enumerate() {
-                        for (x, value) in gradient_pass(simd, half).into_iter().enumerate() {
-                            simd.store(to.add((y * INPUTS + x) * self.position), value);
-                        }
-                    }
+                    along_both_axes(
+                        simd,
+                        #[inline(always)]
+                        |v| gradient_pass(simd, v),
+                        #[inline(always)]
+                        |y, x| {
+                            if y < rows && x < columns {
+                                simd.load(from.add(y * row + x * channels))
+                            } else {
+                                simd.zero()
+                            }
+                        },
+                        #[inline(always)]
+                        |y, x, value| simd.store(to.add((y * INPUTS + x) * self.position), value),
+                    );
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use super::{Grid, load, store};
+use super::{Grid, gated, load, store};
 use crate::simd::{Kernel, Simd};
 
 /// The gradient of batch normalisation by its input, once the sums over the batch are known:
@@ -44,16 +44,9 @@ impl Kernel for NormGradient<'_> {
                 S::LANES,
                 #[inline(always)]
                 |dense, framed, channel, left| unsafe {
-                    let gate = load(simd, gate.as_ptr().add(dense), left);
-                    let g = load(simd, self.gradient.as_ptr().add(dense), left);
-                    self.write(
-                        simd,
-                        simd.where_positive(gate, g),
-                        dense,
-                        framed,
-                        channel,
-                        left,
-                    );
+                    let (g, gate) = (self.gradient.as_ptr(), gate.as_ptr());
+                    let g = gated(simd, g.add(dense), gate.add(dense), left);
+                    self.write(simd, g, dense, framed, channel, left);
                 },
             );
         } else {

@@ -10,7 +10,7 @@ mod reduce;
 
 pub(crate) use activate::{Activate, AddBias, Affine, Shortcut};
 pub(crate) use gradient::{AddGated, NormGradient};
-pub(crate) use reduce::{GradientSums, MaskedSums, SquareSums, TwoGradientSums};
+pub(crate) use reduce::{GradientSums, MaskedSums, SquareSums};
 
 use crate::simd::Simd;
 
@@ -32,6 +32,18 @@ unsafe fn load<S: Simd>(simd: S, from: *const f32, left: usize) -> S::V {
             simd.load(copy.as_ptr())
         }
     }
+}
+
+/// The vector at `gradient` where the one at `gate` is above zero, and zero elsewhere.
+///
+/// # Safety
+///
+/// As [`load`], for both.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn gated<S: Simd>(simd: S, gradient: *const f32, gate: *const f32, left: usize) -> S::V {
+    // SAFETY: the caller's.
+    unsafe { simd.where_positive(load(simd, gate, left), load(simd, gradient, left)) }
 }
 
 /// Writes the vector `value` to `to`, or its first `left` elements if that is less.

@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use super::load;
+use super::{gated, load};
 use crate::simd::{Kernel, Simd};
 
 /// Adds the sums over all pixels of what `at(place, channel, left)` gives to `sums`, `[N,
@@ -79,12 +79,13 @@ impl Kernel for SquareSums<'_> {
     }
 }
 
-/// Adds the sums of `gradient`, where `gate` is above zero, and of its products with `x` to
-/// `sums`, `[2, channels]`.
+/// Adds the sums of `gradient`, where `gate` is above zero, of its products with `x`, and of those
+/// with `shortcut` if there is one, to `sums`, `[2 or 3, channels]`.
 pub(crate) struct GradientSums<'a> {
     pub(crate) gradient: &'a [f32],
     pub(crate) gate: &'a [f32],
     pub(crate) x: &'a [f32],
+    pub(crate) shortcut: Option<&'a [f32]>,
     pub(crate) channels: usize,
     pub(crate) sums: &'a mut [f64],
 }
@@ -99,74 +100,41 @@ impl Kernel for GradientSums<'_> {
     fn run<S: Simd>(self, simd: S) {
         let len = self.gradient.len();
         assert!(
-            self.gate.len() == len && self.x.len() == len,
+            self.gate.len() == len
+                && self.x.len() == len
+                && self.shortcut.is_none_or(|shortcut| shortcut.len() == len),
             "slices hold the image"
         );
         let (gradient, gate, x) = (self.gradient.as_ptr(), self.gate.as_ptr(), self.x.as_ptr());
-        let pixels = len / self.channels;
-        reduce::<S, 2>(
-            simd,
-            pixels,
-            self.channels,
-            self.sums,
-            #[inline(always)]
-            |at, _, left| {
-                // SAFETY: `reduce` asks for places of `pixels` whole pixels.
-                unsafe {
-                    let g = load(simd, gradient.add(at), left);
-                    let g = simd.where_positive(load(simd, gate.add(at), left), g);
+        let (pixels, channels) = (len / self.channels, self.channels);
+        // SAFETY: of the blocks below: `reduce` asks for places of `pixels` whole pixels, which all
+        // images have.
+        match self.shortcut {
+            None => reduce::<S, 2>(
+                simd,
+                pixels,
+                channels,
+                self.sums,
+                #[inline(always)]
+                |at, _, left| unsafe {
+                    let g = gated(simd, gradient.add(at), gate.add(at), left);
                     [g, simd.mul(g, load(simd, x.add(at), left))]
-                }
-            },
-        );
-    }
-}
-
-/// As [`GradientSums`] with products with two images: `sums` is `[3, channels]`.
-pub(crate) struct TwoGradientSums<'a> {
-    pub(crate) gradient: &'a [f32],
-    pub(crate) gate: &'a [f32],
-    pub(crate) x: &'a [f32],
-    pub(crate) shortcut: &'a [f32],
-    pub(crate) channels: usize,
-    pub(crate) sums: &'a mut [f64],
-}
-
-impl Kernel for TwoGradientSums<'_> {
-    type Output = ();
-
-    /// # Panics
-    ///
-    /// Lengths differ, which is a defect of the caller.
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        let len = self.gradient.len();
-        assert!(
-            self.gate.len() == len && self.x.len() == len && self.shortcut.len() == len,
-            "slices hold the image"
-        );
-        let (gradient, gate) = (self.gradient.as_ptr(), self.gate.as_ptr());
-        let (x, shortcut) = (self.x.as_ptr(), self.shortcut.as_ptr());
-        let pixels = len / self.channels;
-        reduce::<S, 3>(
-            simd,
-            pixels,
-            self.channels,
-            self.sums,
-            #[inline(always)]
-            |at, _, left| {
-                // SAFETY: `reduce` asks for places of `pixels` whole pixels.
-                unsafe {
-                    let g = load(simd, gradient.add(at), left);
-                    let g = simd.where_positive(load(simd, gate.add(at), left), g);
-                    let (x, shortcut) = (
-                        load(simd, x.add(at), left),
-                        load(simd, shortcut.add(at), left),
-                    );
-                    [g, simd.mul(g, x), simd.mul(g, shortcut)]
-                }
-            },
-        );
+                },
+            ),
+            Some(shortcut) => reduce::<S, 3>(
+                simd,
+                pixels,
+                channels,
+                self.sums,
+                #[inline(always)]
+                |at, _, left| unsafe {
+                    let g = gated(simd, gradient.add(at), gate.add(at), left);
+                    let around = load(simd, shortcut.as_ptr().add(at), left);
+                    let x = load(simd, x.add(at), left);
+                    [g, simd.mul(g, x), simd.mul(g, around)]
+                },
+            ),
+        }
     }
 }
 

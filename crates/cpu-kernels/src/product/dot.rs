@@ -204,22 +204,7 @@ impl Tile<'_> {
     ) {
         // SAFETY: the caller's.
         unsafe {
-            match pixels {
-                1 => self.compute::<S, 1, B, FULL>(simd),
-                2 => self.compute::<S, 2, B, FULL>(simd),
-                3 => self.compute::<S, 3, B, FULL>(simd),
-                4 => self.compute::<S, 4, B, FULL>(simd),
-                5 => self.compute::<S, 5, B, FULL>(simd),
-                6 => self.compute::<S, 6, B, FULL>(simd),
-                // The sums of more pixels by two vectors need more than sixteen registers.
-                7 if S::TILE * 2 / B > 6 => self.compute::<S, 7, B, FULL>(simd),
-                8 if S::TILE * 2 / B > 6 => self.compute::<S, 8, B, FULL>(simd),
-                9 if S::TILE * 2 / B > 6 => self.compute::<S, 9, B, FULL>(simd),
-                10 if S::TILE * 2 / B > 6 => self.compute::<S, 10, B, FULL>(simd),
-                11 if S::TILE * 2 / B > 6 => self.compute::<S, 11, B, FULL>(simd),
-                12 if S::TILE * 2 / B > 6 => self.compute::<S, 12, B, FULL>(simd),
-                _ => {}
-            }
+            with_tile_of!(pixels, S::TILE * 2 / B, P => self.compute::<S, P, B, FULL>(simd));
         }
     }
 

@@ -11,6 +11,24 @@
 //! channels, which lie side by side in memory. The other factor is one number at a time, copied to
 //! every lane, so that it needs no particular layout.
 
+/// Calls a function that is generic over the size of a tile with `$count`, which is at most `$most`
+/// and at most twelve, as the constant `$size`. Larger tiles are compiled only where `$most` admits
+/// them: their sums would not fit into the registers.
+macro_rules! with_tile_of {
+    ($count:expr, $most:expr, $size:ident => $call:expr) => {
+        with_tile_of!(@ $count, $most, $size => $call, 1 2 3 4 5 6 7 8 9 10 11 12)
+    };
+    (@ $count:expr, $most:expr, $size:ident => $call:expr, $($number:literal)*) => {
+        match $count {
+            $($number if $number <= $most => {
+                const $size: usize = $number;
+                $call
+            })*
+            _ => {}
+        }
+    };
+}
+
 mod dot;
 mod inner;
 mod outer;

@@ -92,21 +92,7 @@ impl Outer<'_> {
                     columns,
                     image: self,
                 };
-                match inputs {
-                    1 => tile.compute::<S, 1, B, FULL>(simd),
-                    2 => tile.compute::<S, 2, B, FULL>(simd),
-                    3 => tile.compute::<S, 3, B, FULL>(simd),
-                    4 => tile.compute::<S, 4, B, FULL>(simd),
-                    5 => tile.compute::<S, 5, B, FULL>(simd),
-                    6 => tile.compute::<S, 6, B, FULL>(simd),
-                    7 if S::TILE * 2 / B > 6 => tile.compute::<S, 7, B, FULL>(simd),
-                    8 if S::TILE * 2 / B > 6 => tile.compute::<S, 8, B, FULL>(simd),
-                    9 if S::TILE * 2 / B > 6 => tile.compute::<S, 9, B, FULL>(simd),
-                    10 if S::TILE * 2 / B > 6 => tile.compute::<S, 10, B, FULL>(simd),
-                    11 if S::TILE * 2 / B > 6 => tile.compute::<S, 11, B, FULL>(simd),
-                    12 if S::TILE * 2 / B > 6 => tile.compute::<S, 12, B, FULL>(simd),
-                    _ => {}
-                }
+                with_tile_of!(inputs, S::TILE * 2 / B, I => tile.compute::<S, I, B, FULL>(simd));
             }
             input += inputs;
         }

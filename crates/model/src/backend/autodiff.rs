@@ -11,8 +11,32 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 use super::CnnBackend;
 use super::types::{
     Affine, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual, Residual,
-    Sgd, Stepped,
+    SgdStep, Stepped,
 };
+
+/// The parents of an operation that ask for a gradient.
+macro_rules! ids {
+    ($ops:expr) => {
+        $ops.parents.map(|parent| parent.map(|node| node.id))
+    };
+}
+
+/// Ends an operation whose result is `output`, with what its backward pass will need.
+fn finish<BO, B, C, const N: usize>(
+    kind: OpsKind<BO, B, BO::State, C, N>,
+    state: BO::State,
+    output: FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    BO: Backward<B, N>,
+    B: Backend,
+    C: CheckpointStrategy,
+{
+    match kind {
+        OpsKind::Tracked(prepared) => prepared.finish(state, output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
+    }
+}
 
 /// Hands gradients to the parents that ask for them.
 fn register<B: Backend, const N: usize>(
@@ -41,8 +65,7 @@ impl<B: CnnBackend> Backward<B, 4> for ConvNormReluBackward {
     ) {
         let dy = grads.consume::<B>(&ops.node);
         let (x, parameters, forward, [stride, padding]) = ops.state;
-        let [of_x, of_weight, of_gamma, of_beta] =
-            ops.parents.map(|parent| parent.map(|node| node.id));
+        let [of_x, of_weight, of_gamma, of_beta] = ids!(ops);
         let gradients = if of_x.is_some() {
             let all = B::conv_norm_relu_backward(x, parameters, forward, dy, stride, padding);
             register::<B, 1>(grads, [of_x], [all.x]);
@@ -76,11 +99,7 @@ impl<B: CnnBackend> Backward<B, 7> for ResidualBackward {
         let g = B::residual_backward(x, first, second, forward, dy);
         let (a, b) = (g.first, g.second);
         let gradients = [g.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta];
-        register::<B, 7>(
-            grads,
-            ops.parents.map(|parent| parent.map(|node| node.id)),
-            gradients,
-        );
+        register::<B, 7>(grads, ids!(ops), gradients);
     }
 }
 
@@ -109,11 +128,7 @@ impl<B: CnnBackend> Backward<B, 10> for ProjectedResidualBackward {
             g.main.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta, c.weight, c.gamma,
             c.beta,
         ];
-        register::<B, 10>(
-            grads,
-            ops.parents.map(|parent| parent.map(|node| node.id)),
-            gradients,
-        );
+        register::<B, 10>(grads, ids!(ops), gradients);
     }
 }
 
@@ -131,7 +146,7 @@ impl<B: CnnBackend> Backward<B, 3> for ConvReluPoolBackward {
     ) {
         let dy = grads.consume::<B>(&ops.node);
         let (x, weight, forward, pool) = ops.state;
-        let [of_x, of_weight, of_bias] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let [of_x, of_weight, of_bias] = ids!(ops);
         let Affine { weight, bias } = if of_x.is_some() {
             let all = B::conv_relu_pool_backward(x, weight, forward, dy, pool);
             register::<B, 1>(grads, [of_x], [all.x]);
@@ -159,11 +174,7 @@ impl<B: CnnBackend> Backward<B, 3> for LinearBackward {
         let (x, weight, y, rectify) = ops.state;
         let g = B::fully_connected_backward(x, weight, y, dy, rectify);
         let gradients = [g.x, g.parameters.weight, g.parameters.bias];
-        register::<B, 3>(
-            grads,
-            ops.parents.map(|parent| parent.map(|node| node.id)),
-            gradients,
-        );
+        register::<B, 3>(grads, ids!(ops), gradients);
     }
 }
 
@@ -182,11 +193,7 @@ impl<B: CnnBackend> Backward<B, 1> for GlobalAvgPoolBackward {
         let dy = grads.consume::<B>(&ops.node);
         let [height, width] = ops.state;
         let dx = B::global_avg_pool_backward(dy, height, width);
-        register::<B, 1>(
-            grads,
-            ops.parents.map(|parent| parent.map(|node| node.id)),
-            [dx],
-        );
+        register::<B, 1>(grads, ids!(ops), [dx]);
     }
 }
 
@@ -204,11 +211,7 @@ impl<B: CnnBackend> Backward<B, 1> for CrossEntropyBackward {
     ) {
         let factor = grads.consume::<B>(&ops.node);
         let gradient = B::scale_gradient(ops.state, factor);
-        register::<B, 1>(
-            grads,
-            ops.parents.map(|parent| parent.map(|node| node.id)),
-            [gradient],
-        );
+        register::<B, 1>(grads, ids!(ops), [gradient]);
     }
 }
 
@@ -254,12 +257,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let forward = B::conv_norm_relu(x.clone(), parameters.clone(), stride, padding);
         let y = forward.y.clone();
         let convolved = constants(forward.convolved.clone());
-        let y = match kind {
-            OpsKind::Tracked(prepared) => {
-                prepared.finish((x, parameters, forward, [stride, padding]), y)
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        };
+        let y = finish(kind, (x, parameters, forward, [stride, padding]), y);
         ConvNormRelu { y, convolved }
     }
 
@@ -288,10 +286,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let y = forward.y.clone();
         let of_first = constants(forward.first.clone());
         let of_second = constants(forward.second.clone());
-        let y = match kind {
-            OpsKind::Tracked(prepared) => prepared.finish((x, [first, second], forward), y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        };
+        let y = finish(kind, (x, [first, second], forward), y);
         Residual {
             y,
             first: of_first,
@@ -331,10 +326,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let of_first = constants(forward.main.first.clone());
         let of_second = constants(forward.main.second.clone());
         let of_projection = constants(forward.projection.clone());
-        let y = match kind {
-            OpsKind::Tracked(prepared) => prepared.finish((x, all, forward, stride), y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        };
+        let y = finish(kind, (x, all, forward, stride), y);
         ProjectedResidual {
             main: Residual {
                 y,
@@ -358,10 +350,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         };
         let forward = B::conv_relu_pool(x.clone(), parameters, pool);
         let (y, indices) = (forward.y.clone(), forward.indices.clone());
-        let y = match kind {
-            OpsKind::Tracked(prepared) => prepared.finish((x, weight, forward, pool), y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        };
+        let y = finish(kind, (x, weight, forward, pool), y);
         Pooled { y, indices }
     }
 
@@ -381,10 +370,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
             bias: parameters.bias.into_primitive(),
         };
         let y = B::fully_connected(x.clone(), parameters, rectify);
-        match kind {
-            OpsKind::Tracked(prepared) => prepared.finish((x, weight, y.clone(), rectify), y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        }
+        finish(kind, (x, weight, y.clone(), rectify), y)
     }
 
     fn global_avg_pool(x: FloatTensor<Self>) -> FloatTensor<Self> {
@@ -395,10 +381,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let x = x.into_primitive();
         let size = [x.shape()[2], x.shape()[3]];
         let y = B::global_avg_pool(x);
-        match kind {
-            OpsKind::Tracked(prepared) => prepared.finish(size, y),
-            OpsKind::UnTracked(prepared) => prepared.finish(y),
-        }
+        finish(kind, size, y)
     }
 
     fn cross_entropy(
@@ -412,10 +395,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
             .stateful();
         let forward = B::cross_entropy(logits.into_primitive(), targets, smoothing);
         let gradient = constant::<B, C>(forward.gradient.clone());
-        let loss = match kind {
-            OpsKind::Tracked(prepared) => prepared.finish(forward.gradient, forward.loss),
-            OpsKind::UnTracked(prepared) => prepared.finish(forward.loss),
-        };
+        let loss = finish(kind, forward.gradient, forward.loss);
         CrossEntropy { loss, gradient }
     }
 
@@ -423,7 +403,7 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         velocity: FloatTensor<Self>,
-        settings: Sgd,
+        settings: SgdStep,
     ) -> Stepped<Self> {
         // A step is no part of a graph.
         let stepped = B::sgd_step(

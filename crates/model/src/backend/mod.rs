@@ -30,7 +30,7 @@ pub use cpu::{SettingsError, isa, set_precision, set_threads};
 pub use cpu_kernels::Precision;
 use types::{
     Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
-    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Sgd, Stepped,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, SgdStep, Stepped,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -234,7 +234,7 @@ pub trait CnnBackend: Backend {
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         velocity: FloatTensor<Self>,
-        settings: Sgd,
+        settings: SgdStep,
     ) -> Stepped<Self> {
         compose::sgd_step(weight, gradient, velocity, settings)
     }

@@ -4,6 +4,8 @@
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType};
 
+pub use cpu_kernels::SgdStep;
+
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and scale and shift of
 /// the normalisation after it, each `[out_channels]`; or the gradients by them.
 #[derive(ExtensionType, Debug, Clone)]
@@ -130,19 +132,6 @@ pub struct CrossEntropy<B: Backend> {
     pub loss: FloatTensor<B>,
     /// Its gradient by the logits, `[batch, classes]`.
     pub gradient: FloatTensor<B>,
-}
-
-/// Settings of stochastic gradient descent, as PyTorch's `SGD` without dampening.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Sgd {
-    /// The learning rate.
-    pub lr: f32,
-    /// The part of the velocity that stays.
-    pub momentum: f32,
-    /// Nesterov's momentum (Sutskever et al., 2013).
-    pub nesterov: bool,
-    /// L2 decay, which is added to the gradient.
-    pub weight_decay: f32,
 }
 
 /// Weights and their velocity after a step.

@@ -97,7 +97,7 @@ impl Optimizer for Sgd {
             tensor.into_dispatch(),
             grad.into_dispatch(),
             velocity.into_dispatch(),
-            types::Sgd {
+            types::SgdStep {
                 lr: lr as f32,
                 momentum: self.momentum,
                 nesterov: self.nesterov,

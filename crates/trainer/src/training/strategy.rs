@@ -10,9 +10,9 @@ use burn::data::dataloader::DataLoaderIterator;
 use burn::module::Module;
 use burn::tensor::Device;
 use burn::train::{
-    ClassificationOutput, EventProcessorTraining, InferenceStep, Interrupter, Learner,
-    LearnerEvent, SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader,
-    TrainingComponents, TrainingItem, ValidLoader,
+    ClassificationOutput, EventProcessorTraining, Interrupter, Learner, LearnerEvent,
+    SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader, TrainingComponents,
+    TrainingItem, ValidLoader,
 };
 
 use super::TrainError;
@@ -277,7 +277,7 @@ fn validate(
     interrupter: &Interrupter,
 ) -> Figures {
     // Without the graph: forwards on tracked tensors would pile up.
-    let classifier = learner.model().valid();
+    let classify = learner.model().valid().folded();
     let mut figures = Figures::default();
     let mut iteration = 0;
     while let Some(batch) = batches.next() {
@@ -289,7 +289,7 @@ fn validate(
             }
         };
         iteration += 1;
-        let output = InferenceStep::step(&classifier, batch);
+        let output = classify(batch);
         if figures.add(&output).is_err() {
             break;
         }

@@ -1,8 +1,9 @@
 //! The backward pass.
 
 use super::window::GatedSum;
-use super::{check_images, image_room, load};
+use super::{image_room, load};
 use crate::block::Images;
+use crate::block::conv_norm::check_images;
 use crate::context::{Context, Scratch};
 use crate::conv::images_from;
 use crate::divide::Chunked;
@@ -31,7 +32,7 @@ pub fn backward(
     db: &mut [f32],
     dx: &mut [f32],
 ) -> Result<(), ShapeError> {
-    check_images(&x, shape)?;
+    check_images("x", &x, shape.input_len())?;
     for (name, slice) in [("weight", weight), ("dw", &*dw)] {
         check_len(name, slice, shape.weight_len())?;
     }

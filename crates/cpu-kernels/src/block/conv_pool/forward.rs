@@ -2,8 +2,9 @@
 
 use super::narrow::{self, Narrow};
 use super::window::MaximaOfRow;
-use super::{check_images, image_room, load};
+use super::{image_room, load};
 use crate::block::Images;
+use crate::block::conv_norm::check_images;
 use crate::context::{Context, Scratch};
 use crate::divide::Chunked;
 use crate::layout::{block_width, packed_len};
@@ -27,7 +28,7 @@ pub fn forward(
     y: &mut [f32],
     indices: &mut [u8],
 ) -> Result<(), ShapeError> {
-    check_images(&x, shape)?;
+    check_images("x", &x, shape.input_len())?;
     check_len("weight", weight, shape.weight_len())?;
     check_len("bias", bias, shape.bias_len())?;
     check_len("y", y, shape.output_len())?;

@@ -16,7 +16,7 @@ use super::Images;
 use crate::context::{Context, Scratch};
 use crate::conv::images_from;
 use crate::layout::Frame;
-use crate::shape::{ConvPoolShape, ShapeError, check_len};
+use crate::shape::ConvPoolShape;
 
 pub use backward::backward;
 pub use forward::forward;
@@ -31,12 +31,6 @@ fn load(shape: &ConvPoolShape, x: &Images, image: usize, pixels: &mut [f32]) {
             frame.load_planes(&images_from(x, image, len)[..len], pixels);
         }
         Images::Pixels(x) => pixels[..len].copy_from_slice(&images_from(x, image, len)[..len]),
-    }
-}
-
-fn check_images(x: &Images, shape: &ConvPoolShape) -> Result<(), ShapeError> {
-    match x {
-        Images::Planes(data) | Images::Pixels(data) => check_len("x", data, shape.input_len()),
     }
 }
 

@@ -4,42 +4,17 @@
 
 mod operands;
 
-use super::conv_norm::{self, Backward, Images, Input, InputGradient, OutputGradient};
-use super::normalization::{Parameters, ScaleAndShift, Statistics, gradient_factors, statistics};
-use super::stem::{out_grid, values};
-use crate::context::{Context, Scratch};
+use super::conv_norm::{Backward, Images, Input, InputGradient, convolve, gradient_sums, out_grid};
+use super::normalization::ScaleAndShift;
+use crate::context::Context;
 use crate::conv::images_from;
 use crate::divide::Chunked;
-use crate::image::{Activate, AddGated, GradientSums, MaskedSums, Shortcut, TwoGradientSums};
-use crate::partition::images_per_chunk;
-use crate::shape::{ConvShape, ShapeError, check_len};
+use crate::image::{Activate, AddGated, MaskedSums, Shortcut};
+use crate::shape::{ShapeError, check_len};
 use operands::check_backward;
 
-pub use operands::{
-    BlockGradients, BlockParameters, Convolved, Outputs, ResidualShape, Saved, SavedConvolution,
-};
-
-/// Convolves, and writes the batch's statistics.
-fn convolve<'c>(
-    context: &'c Context,
-    shape: &ConvShape,
-    input: Input,
-    parameters: &Parameters,
-    eps: f32,
-    out: &mut Convolved,
-) -> Result<ScaleAndShift<'c>, ShapeError> {
-    parameters.check(shape.weight_len(), shape.out_channels)?;
-    check_len("c", out.c, shape.output_len())?;
-    check_len("mean", out.mean, shape.out_channels)?;
-    check_len("variance", out.variance, shape.out_channels)?;
-    let sums = conv_norm::forward(context, shape, input, parameters.weight, out.c);
-    statistics(&sums, values(shape), out.mean, out.variance);
-    let of_batch = Statistics {
-        mean: out.mean,
-        variance: out.variance,
-    };
-    Ok(ScaleAndShift::new(context, parameters, &of_batch, eps))
-}
+pub use super::normalization::{Convolved, SavedConvolution};
+pub use operands::{BlockGradients, BlockParameters, Outputs, ResidualShape, Saved};
 
 /// `y = relu(normalise(relu(normalise(x * first)) * second) + shortcut)`, where the shortcut is `x`
 /// or `normalise(x * projection)`.
@@ -122,35 +97,25 @@ pub fn backward(
 ) -> Result<(), ShapeError> {
     check_backward(shape, saved, parameters, dy, &gradients, dx)?;
     let channels = shape.second.out_channels;
-    let count = values(&shape.second);
-    let sums = shared_sums(context, shape, saved, dy);
+    let around = saved.projection.map(|projection| projection.c);
+    let sums = gradient_sums(context, &shape.second, dy, saved.y, saved.second.c, around);
     let (of_gradient, of_products) = sums.split_at(channels);
     let (of_second, of_projection) = of_products.split_at(channels);
+    let plain = Input::Plain(Images::Pixels(saved.x));
 
     // The second convolution, and the rectifier before it.
-    let second = gradients.second;
-    let factors = gradient_factors(
-        context,
-        (of_gradient, of_second),
-        count,
-        parameters.second.gamma,
-        &saved.second.statistics,
-        eps,
-        (second.gamma, second.beta),
-    );
     let first_scale = ScaleAndShift::new(context, &parameters.first, &saved.first.statistics, eps);
     let middle_len = shape.first.out_image_len();
     let mut middle = context.floats(shape.first.output_len());
-    let backward = Backward {
+    let second = Backward {
         shape: &shape.second,
         input: Input::Activated(saved.first.c, first_scale.affine()),
-        weight: parameters.second.weight,
-        output: OutputGradient {
-            gradient: dy,
-            gate: Some(saved.y),
-            c: saved.second.c,
-            factors: &factors,
-        },
+        parameters: &parameters.second,
+        saved: saved.second,
+        eps,
+        gradient: dy,
+        gate: Some(saved.y),
+        sums: (of_gradient, of_second),
     };
     let mask = |first: usize, gradients: &mut [f32], sums: &mut [f64]| {
         for (image, gradient) in (first..).zip(gradients.chunks_exact_mut(middle_len)) {
@@ -163,75 +128,44 @@ pub fn backward(
             });
         }
     };
-    let sums_of_first = backward.run(
-        context,
-        second.weight,
-        InputGradient::Write(&mut middle),
-        2 * channels,
-        mask,
-    );
+    let to_middle = InputGradient::Write(&mut middle);
+    let sums_of_first = second.run(context, gradients.second, to_middle, 2 * channels, mask);
 
     // The projection writes its part of the input's gradient first.
     if let (Some(shape), Some(parameters), Some(saved_projection), Some(gradients)) = (
         &shape.projection,
         &parameters.projection,
-        &saved.projection,
+        saved.projection,
         gradients.projection,
     ) {
-        let factors = gradient_factors(
-            context,
-            (of_gradient, of_projection),
-            count,
-            parameters.gamma,
-            &saved_projection.statistics,
-            eps,
-            (gradients.gamma, gradients.beta),
-        );
-        let backward = Backward {
+        let projection = Backward {
             shape,
-            input: Input::Plain(Images::Pixels(saved.x)),
-            weight: parameters.weight,
-            output: OutputGradient {
-                gradient: dy,
-                gate: Some(saved.y),
-                c: saved_projection.c,
-                factors: &factors,
-            },
+            input: plain,
+            parameters,
+            saved: saved_projection,
+            eps,
+            gradient: dy,
+            gate: Some(saved.y),
+            sums: (of_gradient, of_projection),
         };
-        backward.run(
-            context,
-            gradients.weight,
-            InputGradient::Write(dx),
-            0,
-            |_, _, _| {},
-        );
+        let dx = InputGradient::Write(dx);
+        projection.run(context, gradients, dx, 0, |_, _, _| {});
     }
 
     // The first convolution, and the sum with what came around.
-    let first = gradients.first;
-    let factors = gradient_factors(
-        context,
-        sums_of_first.split_at(channels),
-        count,
-        parameters.first.gamma,
-        &saved.first.statistics,
-        eps,
-        (first.gamma, first.beta),
-    );
-    let backward = Backward {
+    let first = Backward {
         shape: &shape.first,
-        input: Input::Plain(Images::Pixels(saved.x)),
-        weight: parameters.first.weight,
-        output: OutputGradient {
-            gradient: &middle,
-            gate: None,
-            c: saved.first.c,
-            factors: &factors,
-        },
+        input: plain,
+        parameters: &parameters.first,
+        saved: saved.first,
+        eps,
+        gradient: &middle,
+        gate: None,
+        sums: sums_of_first.split_at(channels),
     };
     if shape.projects() {
         let dx = InputGradient::Add(dx);
-        backward.run(context, first.weight, dx, 0, |_, _, _| {});
+        first.run(context, gradients.first, dx, 0, |_, _, _| {});
         return Ok(());
     }
     let len = shape.first.image_len();
@@ -244,50 +178,12 @@ pub fn backward(
             });
         }
     };
-    backward.run(context, first.weight, InputGradient::Write(dx), 0, around);
+    first.run(
+        context,
+        gradients.first,
+        InputGradient::Write(dx),
+        0,
+        around,
+    );
     Ok(())
-}
-
-/// The sums of `dy`, where `y` is above zero, and of its products with the outputs of the second
-/// convolution and of the projection, `[2 or 3, channels]`.
-fn shared_sums<'c>(
-    context: &'c Context,
-    shape: &ResidualShape,
-    saved: &Saved,
-    dy: &[f32],
-) -> Scratch<'c, f64> {
-    let (len, channels) = (shape.second.out_image_len(), shape.second.out_channels);
-    let batch = shape.second.batch;
-    let sums_len = channels * if shape.projects() { 3 } else { 2 };
-    let per_chunk = images_per_chunk(batch, sums_len);
-    let chunks = batch.div_ceil(per_chunk);
-    let mut partials = context.doubles(chunks * sums_len);
-    let parts = Chunked::new(&mut partials, sums_len);
-    context.divide(chunks, parts, |chunk, sums| {
-        sums.data.fill(0.0);
-        let begin = chunk * per_chunk;
-        for image in begin..(begin + per_chunk).min(batch) {
-            let of_image = |data| images_from(data, image, len).get(..len).unwrap_or_default();
-            let (gradient, gate) = (of_image(dy), of_image(saved.y));
-            let x = of_image(saved.second.c);
-            match &saved.projection {
-                None => context.compute(GradientSums {
-                    gradient,
-                    gate,
-                    x,
-                    channels,
-                    sums: sums.data,
-                }),
-                Some(projection) => context.compute(TwoGradientSums {
-                    gradient,
-                    gate,
-                    x,
-                    shortcut: of_image(projection.c),
-                    channels,
-                    sums: sums.data,
-                }),
-            }
-        }
-    });
-    conv_norm::total(context, &partials, sums_len)
 }

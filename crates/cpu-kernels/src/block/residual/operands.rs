@@ -1,6 +1,6 @@
 //! The shape of a block, and what goes in and comes out.
 
-use crate::block::normalization::{NormGradients, Parameters, Statistics};
+use crate::block::normalization::{Convolved, NormGradients, Parameters, SavedConvolution};
 use crate::shape::{ConvShape, ShapeError, check_len};
 
 /// The shapes of a block's convolutions.
@@ -69,17 +69,6 @@ pub struct BlockParameters<'a> {
     pub projection: Option<Parameters<'a>>,
 }
 
-/// A convolution's output and its statistics, to be written.
-#[derive(Debug)]
-pub struct Convolved<'a> {
-    /// The convolution's output, `[batch, out_height, out_width, out_channels]`.
-    pub c: &'a mut [f32],
-    /// The batch's mean by channel.
-    pub mean: &'a mut [f32],
-    /// The batch's biased variance by channel.
-    pub variance: &'a mut [f32],
-}
-
 /// What the forward pass writes.
 #[derive(Debug)]
 pub struct Outputs<'a> {
@@ -91,15 +80,6 @@ pub struct Outputs<'a> {
     pub projection: Option<Convolved<'a>>,
     /// The block's output.
     pub y: &'a mut [f32],
-}
-
-/// A convolution's output and its statistics.
-#[derive(Debug, Clone, Copy)]
-pub struct SavedConvolution<'a> {
-    /// The convolution's output.
-    pub c: &'a [f32],
-    /// The batch's statistics.
-    pub statistics: Statistics<'a>,
 }
 
 /// What the backward pass reads.
@@ -142,10 +122,9 @@ pub(super) fn check_backward(
     check_len("y", saved.y, shape.output_len())?;
     check_len("dy", dy, shape.output_len())?;
     let one = |shape: &ConvShape, p: &Parameters, s: &SavedConvolution, g: &NormGradients| {
-        p.check(shape.weight_len(), shape.out_channels)?;
-        g.check(shape.weight_len(), shape.out_channels)?;
-        s.statistics.check(shape.out_channels)?;
-        check_len("c", s.c, shape.output_len())
+        p.check(shape)?;
+        g.check(shape)?;
+        s.check(shape)
     };
     one(
         &shape.first,

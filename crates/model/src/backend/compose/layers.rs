@@ -6,7 +6,7 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{FloatDType, IndexingUpdateOp, IntDType, Shape};
 
 use super::{conv_options, dim, input_backward, narrow, relu, relu_backward, wide};
-use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, Sgd, Stepped};
+use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
 
 pub(in crate::backend) fn conv_bias<B: Backend>(
     x: FloatTensor<B>,
@@ -208,7 +208,7 @@ pub(in crate::backend) fn sgd_step<B: Backend>(
     weight: FloatTensor<B>,
     gradient: FloatTensor<B>,
     velocity: FloatTensor<B>,
-    settings: Sgd,
+    settings: SgdStep,
 ) -> Stepped<B> {
     let scaled = |t, by: f32| B::float_mul_scalar(t, by.into());
     let gradient = if settings.weight_decay == 0.0 {

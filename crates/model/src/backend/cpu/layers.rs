@@ -3,14 +3,12 @@
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use cpu_kernels::block::conv_pool;
-use cpu_kernels::{
-    ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, SgdStep, buffer,
-};
+use cpu_kernels::{ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, buffer};
 
 use super::packed;
 use super::tensors::{HostImages, HostTensors, Values, dims};
 use super::{checked, context};
-use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, Sgd, Stepped};
+use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
 
 pub(super) fn conv_bias<B: HostTensors>(
     x: FloatTensor<B>,
@@ -262,20 +260,14 @@ pub(super) fn sgd_step<B: HostTensors>(
     weight: FloatTensor<B>,
     gradient: FloatTensor<B>,
     velocity: FloatTensor<B>,
-    settings: Sgd,
+    settings: SgdStep,
 ) -> Stepped<B> {
-    let step = SgdStep {
-        lr: settings.lr,
-        momentum: settings.momentum,
-        nesterov: settings.nesterov,
-        weight_decay: settings.weight_decay,
-    };
     let shape = burn::backend::TensorMetadata::shape(&weight).to_vec();
     let (mut weight, mut velocity) = (B::into_vec(weight), B::into_vec(velocity));
     let gradient = B::rows(gradient);
     checked(cpu_kernels::sgd_step(
         context(),
-        &step,
+        &settings,
         &mut weight,
         gradient.as_slice(),
         &mut velocity,

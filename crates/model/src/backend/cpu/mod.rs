@@ -22,7 +22,7 @@ use cpu_kernels::{Context, ContextError, Isa, Precision};
 use super::CnnBackend;
 use super::types::{
     Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
-    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Sgd, Stepped,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, SgdStep, Stepped,
 };
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -309,7 +309,7 @@ macro_rules! on_host_memory {
                 weight: FloatTensor<Self>,
                 gradient: FloatTensor<Self>,
                 velocity: FloatTensor<Self>,
-                settings: Sgd,
+                settings: SgdStep,
             ) -> Stepped<Self> {
                 layers::sgd_step(weight, gradient, velocity, settings)
             }

@@ -29,8 +29,9 @@ pub(super) trait HostTensors: Backend {
     /// The values of images, the channels of a pixel side by side; copied only if they lie
     /// otherwise.
     fn pixels(tensor: FloatTensor<Self>) -> Self::Values;
-    /// Whether the channels of a pixel lie side by side.
-    fn lies_as_pixels(tensor: &FloatTensor<Self>) -> bool;
+    /// The values of images as they lie, and whether that is with the channels of a pixel side by
+    /// side; in the order of their axes where they lie otherwise.
+    fn images(tensor: FloatTensor<Self>) -> (Self::Values, bool);
     /// Writable values in the order of their axes, in place where nobody else holds them.
     fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32>;
     /// A tensor of `shape` over values in the order of its axes.
@@ -70,12 +71,7 @@ pub(super) struct HostImages<B: HostTensors> {
 
 impl<B: HostTensors> HostImages<B> {
     pub(super) fn new(tensor: FloatTensor<B>) -> Self {
-        let pixels = B::lies_as_pixels(&tensor);
-        let values = if pixels {
-            B::pixels(tensor)
-        } else {
-            B::rows(tensor)
-        };
+        let (values, pixels) = B::images(tensor);
         Self { values, pixels }
     }
 
@@ -133,10 +129,14 @@ impl HostTensors for NdArray {
         standard(array(tensor).permuted_axes(IxDyn(&TO_PIXELS)))
     }
 
-    fn lies_as_pixels(tensor: &FloatTensor<Self>) -> bool {
-        array(tensor.clone())
-            .permuted_axes(IxDyn(&TO_PIXELS))
-            .is_standard_layout()
+    fn images(tensor: FloatTensor<Self>) -> (Self::Values, bool) {
+        let array = array(tensor);
+        let pixels = array.clone().permuted_axes(IxDyn(&TO_PIXELS));
+        if pixels.is_standard_layout() {
+            (pixels, true)
+        } else {
+            (standard(array), false)
+        }
     }
 
     fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32> {
@@ -233,9 +233,13 @@ impl HostTensors for Flex {
         contiguous(tensor.permute(&TO_PIXELS))
     }
 
-    fn lies_as_pixels(tensor: &FloatTensor<Self>) -> bool {
-        let layout = tensor.layout().permute(&TO_PIXELS);
-        layout.is_contiguous() && layout.start_offset() == 0
+    fn images(tensor: FloatTensor<Self>) -> (Self::Values, bool) {
+        let pixels = tensor.permute(&TO_PIXELS);
+        if pixels.is_contiguous() && pixels.layout().start_offset() == 0 {
+            (contiguous(pixels), true)
+        } else {
+            (contiguous(tensor), false)
+        }
     }
 
     fn into_vec(tensor: FloatTensor<Self>) -> Vec<f32> {
