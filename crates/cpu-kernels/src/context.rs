@@ -207,6 +207,7 @@ impl<T: Copy + Default> Shelf<T> {
     fn take(&self, len: usize) -> Scratch<'_, T> {
         let mut buffer = self.best_fit(len).unwrap_or_default();
         if buffer.len() < len {
+            buffer.reserve_exact(len - buffer.len());
             buffer.resize(len, T::default());
         }
         Scratch {

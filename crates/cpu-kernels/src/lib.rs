@@ -12,6 +12,7 @@
 //! | [`mod@linear`] | fully connected layers |
 //! | [`block`] | whole parts of a network: convolution, normalisation, rectifier, pooling |
 //! | [`pool`] | global average pooling |
+//! | [`peak`] | what the machine can do at most |
 //! | [`optimizer`] | steps of optimizers |
 //! | [`loss`] | softmax cross-entropy |
 //! | [`mod@reference`] | the same operations as plain loops, the truth for tests |
@@ -61,6 +62,7 @@ pub mod loss;
 mod memory;
 pub mod optimizer;
 mod partition;
+pub mod peak;
 pub mod pool;
 mod product;
 pub mod reference;

@@ -5,10 +5,18 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::IMAGE_CHANNELS;
+use crate::backend;
 use crate::layers::{
     BasicBlock, BatchNorm, Conv2d, FoldedBlock, FoldedConv, Linear, global_avg_pool,
 };
 use crate::random::WeightSource;
+
+/// Images that go through a network at a time in inference on a CPU: so many that the cache still
+/// holds a layer's output when the next layer reads it.
+const IMAGES_IN_CACHE: usize = 32;
+/// The most channels of a network for which that pays. The weights of wider ones do not stay in the
+/// cache, and reading them again for each slice of the batch costs more.
+const NARROW: usize = 64;
 
 /// A stem, stages of basic blocks, global average pooling and a linear layer.
 #[derive(Module, Debug)]
@@ -91,6 +99,16 @@ impl FoldedResNet {
     /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let [batch, ..] = x.dims();
+        let [_, widest] = self.fc.weight_shape();
+        if batch <= IMAGES_IN_CACHE || widest > NARROW || !backend::computes_on_cpu(&x.device()) {
+            return self.classify(x);
+        }
+        let slices = x.split(IMAGES_IN_CACHE, 0).into_iter();
+        Tensor::cat(slices.map(|x| self.classify(x)).collect(), 0)
+    }
+
+    fn classify(&self, x: Tensor<4>) -> Tensor<2> {
         let x = self.stem.forward_relu(x);
         let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
         self.fc.forward(global_avg_pool(x))

@@ -6,8 +6,10 @@ use cpu_kernels::block::residual::{
 use cpu_kernels::block::{Images, NormGradients, Parameters, Statistics, inference, stem};
 use cpu_kernels::{Context, ConvShape, Isa, Precision, reference};
 
-use crate::compare::{assert_within, to_f64};
-use crate::random::Random;
+use super::compare::{assert_within, to_f64};
+
+use super::random::Random;
+use super::{new_context, seeds};
 
 const EPS: f32 = 1e-5;
 
@@ -144,21 +146,18 @@ fn assert_gradients(case: &dyn std::fmt::Debug, layer: &Layer, expected: &[Vec<f
     assert_within(5e-5, case, &layer.by_beta, &expected[3]);
 }
 
-fn contexts() -> Vec<Context> {
-    let mut contexts = Vec::new();
-    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        for precision in [Precision::Exact, Precision::Fast] {
-            contexts.push(Context::with(1, precision, isa).unwrap());
-        }
-    }
-    contexts
+/// Every way to compute that this processor has.
+fn ways() -> impl Iterator<Item = (Isa, Precision)> {
+    let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
+    available.flat_map(|isa| [(isa, Precision::Exact), (isa, Precision::Fast)])
 }
 
 #[test]
 fn stems_agree_with_double_precision() {
-    for context in contexts() {
+    for (isa, precision) in ways() {
         let mut tried = 0;
-        for seed in 0..60 {
+        for seed in seeds() {
+            let context = new_context(isa, precision);
             let random = &mut Random::new(seed);
             let shape = random.conv_shape();
             let x = random.values(shape.input_len());
@@ -170,7 +169,7 @@ fn stems_agree_with_double_precision() {
                 continue;
             }
             tried += 1;
-            let case = &(context.isa(), context.precision(), shape);
+            let case = &(isa, precision, shape);
             let dy = random.values(shape.output_len());
             let y64 = relu(&forward.normalized);
             let mut y = vec![f32::NAN; shape.output_len()];
@@ -211,9 +210,10 @@ fn stems_agree_with_double_precision() {
 
 #[test]
 fn residual_blocks_agree_with_double_precision() {
-    for context in contexts() {
+    for (isa, precision) in ways() {
         let mut tried = 0;
         for seed in 0..400 {
+            let context = new_context(isa, precision);
             let random = &mut Random::new(seed);
             // A projection of one channel has no gradient: normalisation takes its scale away.
             let channels = random.choice(&[2, 5, 16, 16, 20]);
@@ -355,8 +355,9 @@ fn residual_agrees(
 
 #[test]
 fn folded_convolutions_agree_with_double_precision() {
-    for context in contexts() {
-        for seed in 0..60 {
+    for (isa, precision) in ways() {
+        for seed in seeds() {
+            let context = new_context(isa, precision);
             let random = &mut Random::new(seed);
             let shape = random.conv_shape();
             let x = random.values(shape.input_len());
@@ -366,7 +367,7 @@ fn folded_convolutions_agree_with_double_precision() {
             let (x64, w64) = (to_f64(&x), to_f64(&w));
             let plain = reference::conv2d(&shape, &x64, &w64, &to_f64(&bias));
             let whole = relu(&add(&plain, &to_f64(&around)));
-            let case = &(context.isa(), context.precision(), shape);
+            let case = &(isa, precision, shape);
             let mut y = vec![f32::NAN; shape.output_len()];
             let x = Images::Pixels(&x);
             let prepared = inference::Prepared::new(&context, &shape, &w).unwrap();

@@ -3,9 +3,9 @@ use cpu_kernels::{
     reference,
 };
 
-use crate::CASES;
-use crate::compare::{assert_within, to_f64};
-use crate::random::Random;
+use super::compare::{assert_within, to_f64};
+use super::random::Random;
+use super::{new_context, seeds};
 
 /// Compares the three passes with the reference. The bounds are root-mean-square errors over
 /// root-mean-square values: of the output and of both gradients.
@@ -47,8 +47,8 @@ fn available() -> impl Iterator<Item = Isa> {
 #[test]
 fn direct_convolution_agrees_with_the_reference_on_every_instruction_set() {
     for isa in available() {
-        let context = Context::with(1, Precision::Exact, isa).unwrap();
-        for seed in 0..CASES {
+        for seed in seeds() {
+            let context = new_context(isa, Precision::Exact);
             let random = &mut Random::new(seed);
             let shape = random.conv_shape();
             assert_agrees(&context, &shape, random, [1e-6; 3]);
@@ -59,8 +59,8 @@ fn direct_convolution_agrees_with_the_reference_on_every_instruction_set() {
 #[test]
 fn winograd_convolution_agrees_with_the_reference_on_every_instruction_set() {
     for isa in available() {
-        let context = Context::with(1, Precision::Fast, isa).unwrap();
-        for seed in 0..CASES / 4 {
+        for seed in seeds() {
+            let context = new_context(isa, Precision::Fast);
             let random = &mut Random::new(seed);
             let shape = random.winograd_shape();
             assert_agrees(&context, &shape, random, [1e-5, 1e-5, 2e-5]);

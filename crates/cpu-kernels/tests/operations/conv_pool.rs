@@ -1,9 +1,9 @@
 use cpu_kernels::block::{Images, conv_pool};
 use cpu_kernels::{Context, ConvPoolShape, Isa, Precision, reference};
 
-use crate::CASES;
-use crate::compare::{assert_within, to_f64};
-use crate::random::Random;
+use super::compare::{assert_within, to_f64};
+use super::random::Random;
+use super::{new_context, seeds};
 
 /// What the forward pass writes.
 fn forward(
@@ -29,8 +29,8 @@ fn images(shape: &ConvPoolShape, planes: &[f32]) -> Vec<f32> {
 #[test]
 fn the_block_agrees_with_the_reference_on_every_instruction_set() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let context = &Context::with(1, Precision::Exact, isa).unwrap();
-        for seed in 0..CASES {
+        for seed in seeds() {
+            let context = &new_context(isa, Precision::Exact);
             let random = &mut Random::new(seed);
             let shape = &random.conv_pool_shape();
             let case = &(isa, shape);
@@ -93,8 +93,8 @@ fn the_block_agrees_with_the_reference_on_every_instruction_set() {
 #[test]
 fn the_first_of_equal_maxima_wins_as_in_the_reference() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let context = &Context::with(1, Precision::Exact, isa).unwrap();
-        for seed in 0..CASES {
+        for seed in seeds() {
+            let context = &new_context(isa, Precision::Exact);
             let random = &mut Random::new(seed);
             let shape = &random.conv_pool_shape();
             // Few different whole numbers: sums are exact, and many windows have several maxima.

@@ -2,8 +2,8 @@
 
 use cpu_kernels::{ConvPoolShape, LossShape, reference};
 
-use crate::compare::{assert_gradient, dot, to_f64};
-use crate::random::Random;
+use super::compare::{assert_gradient, dot, to_f64};
+use super::random::Random;
 
 #[test]
 fn gradients_of_convolution_are_finite_differences() {

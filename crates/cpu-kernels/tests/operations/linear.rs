@@ -1,14 +1,14 @@
 use cpu_kernels::{Context, Isa, LinearShape, Precision, linear, linear_backward, reference};
 
-use crate::CASES;
-use crate::compare::{assert_within, to_f64};
-use crate::random::Random;
+use super::compare::{assert_within, to_f64};
+use super::random::Random;
+use super::{new_context, seeds};
 
 #[test]
 fn linear_layers_agree_with_the_reference_on_every_instruction_set() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
-        let context = &Context::with(1, Precision::Exact, isa).unwrap();
-        for seed in 0..CASES {
+        for seed in seeds() {
+            let context = &new_context(isa, Precision::Exact);
             let random = &mut Random::new(seed);
             let shape = random.linear_shape();
             assert_agrees(context, &shape, random);

@@ -15,5 +15,14 @@ mod random;
 mod refusals;
 mod threads;
 
-/// Random shapes on which each operation is compared with its reference.
-const CASES: u64 = 200;
+/// Seeds of random shapes on which each operation is compared with its reference. A checker that
+/// makes the tests slow runs them with fewer.
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("CPU_KERNELS_CASES").map_or(200, |cases| cases.parse().unwrap())
+}
+
+/// A context for one case. Its scratch buffers are as long as the case needs, so that an element
+/// beyond one is an element of nothing.
+fn new_context(isa: cpu_kernels::Isa, precision: cpu_kernels::Precision) -> cpu_kernels::Context {
+    cpu_kernels::Context::with(1, precision, isa).unwrap()
+}

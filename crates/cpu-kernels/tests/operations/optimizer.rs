@@ -1,7 +1,7 @@
 use cpu_kernels::{Context, Isa, Precision, SgdStep, reference, sgd_step};
 
-use crate::compare::{assert_close_on_scale, to_f64};
-use crate::random::Random;
+use super::compare::{assert_close_on_scale, to_f64};
+use super::random::Random;
 
 #[test]
 fn steps_of_sgd_agree_with_the_reference_on_every_instruction_set() {

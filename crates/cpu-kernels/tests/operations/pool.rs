@@ -1,13 +1,13 @@
 use cpu_kernels::{Context, global_avg_pool, global_avg_pool_backward, reference};
 
-use crate::CASES;
-use crate::compare::{assert_close, assert_close_on_scale, to_f64};
-use crate::random::Random;
+use super::compare::{assert_close, assert_close_on_scale, to_f64};
+use super::random::Random;
+use super::seeds;
 
 #[test]
 fn global_average_pooling_and_its_gradient_agree_with_the_reference() {
     let context = Context::new(1).unwrap();
-    for seed in 0..CASES {
+    for seed in seeds() {
         let random = &mut Random::new(seed);
         let shape = random.channel_shape();
         let x = random.values(shape.input_len());

@@ -2,7 +2,8 @@
 
 use cpu_kernels::*;
 
-use crate::random::Random;
+use super::random::Random;
+use super::seeds;
 
 /// Runs `operation` with one to three threads, twice each, and asserts equal bits of all results.
 fn assert_equal_bits(operation: impl Fn(&Context) -> Vec<Vec<f32>>) {
@@ -22,7 +23,7 @@ fn assert_equal_bits(operation: impl Fn(&Context) -> Vec<Vec<f32>>) {
 
 #[test]
 fn convolution_is_the_same_with_any_number_of_threads() {
-    for seed in 0..60 {
+    for seed in seeds().take(60) {
         let random = &mut Random::new(seed);
         let shape = if seed % 3 == 0 {
             random.winograd_shape()
@@ -46,7 +47,7 @@ fn convolution_is_the_same_with_any_number_of_threads() {
 
 #[test]
 fn linear_layers_are_the_same_with_any_number_of_threads() {
-    for seed in 0..60 {
+    for seed in seeds().take(60) {
         let random = &mut Random::new(seed);
         let shape = if seed % 6 == 0 {
             // Large enough for several tasks.
@@ -91,7 +92,7 @@ fn uneven_values(random: &mut Random, len: usize) -> Vec<f32> {
 
 #[test]
 fn convolution_and_pooling_are_the_same_with_any_number_of_threads() {
-    for seed in 0..60 {
+    for seed in seeds().take(60) {
         let random = &mut Random::new(seed);
         let shape = random.conv_pool_shape();
         let x = random.values(shape.input_len());
@@ -117,7 +118,7 @@ fn convolution_and_pooling_are_the_same_with_any_number_of_threads() {
 
 #[test]
 fn average_pooling_and_steps_are_the_same_with_any_number_of_threads() {
-    for seed in 0..20 {
+    for seed in seeds().take(20) {
         let random = &mut Random::new(seed);
         let shape = random.channel_shape();
         let x = uneven_values(random, shape.input_len());

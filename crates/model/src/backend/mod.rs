@@ -26,6 +26,7 @@ pub mod types;
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, backend_extension};
 
+pub(crate) use cpu::computes_on_cpu;
 pub use cpu::{SettingsError, isa, set_precision, set_threads};
 pub use cpu_kernels::Precision;
 use types::{

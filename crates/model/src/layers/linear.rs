@@ -26,6 +26,11 @@ impl Linear {
         }
     }
 
+    /// `[out_features, in_features]`.
+    pub(crate) fn weight_shape(&self) -> [usize; 2] {
+        self.weight.shape().dims()
+    }
+
     /// `[batch, in_features]` to `[batch, out_features]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {

@@ -16,7 +16,8 @@ mod tensors;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Flex, NdArray};
+use burn::backend::{DispatchDevice, Flex, NdArray};
+use burn::tensor::Device;
 use cpu_kernels::{Context, ContextError, Isa, Precision};
 
 use super::CnnBackend;
@@ -95,6 +96,12 @@ pub fn set_precision(precision: Precision) -> Result<(), SettingsError> {
     }
     settings.precision = precision;
     Ok(())
+}
+
+/// Whether tensors of `device` are computed by the kernels.
+pub(crate) fn computes_on_cpu(device: &Device) -> bool {
+    use DispatchDevice::{Flex, NdArray};
+    matches!(device.as_dispatch(), NdArray(_) | Flex(_))
 }
 
 /// The instruction set that the kernels use.

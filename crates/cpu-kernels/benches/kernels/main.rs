@@ -1,0 +1,36 @@
+//! Criterion benchmarks of every kernel: GFLOP/s, and the share of what the machine was measured to
+//! do at most. `cargo bench -p cpu-kernels -- [part of a name]`; `CPU_KERNELS_THREADS` says with how
+//! many threads, otherwise it is one.
+
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod layers;
+mod rate;
+
+use std::error::Error;
+
+use criterion::Criterion;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let threads = match std::env::var("CPU_KERNELS_THREADS") {
+        Ok(number) => number.parse()?,
+        Err(_) => 1,
+    };
+    let context = cpu_kernels::Context::new(threads)?;
+    let rates = rate::Rates::measured(&context);
+    println!(
+        "{}, {threads} threads: at most {:.0} GFLOP/s and {:.0} GB/s",
+        context.isa(),
+        rates.flops_per_second / 1e9,
+        rates.bytes_per_second / 1e9,
+    );
+    let mut criterion = Criterion::default()
+        .with_measurement(rate::AgainstPeak::new(rates))
+        .configure_from_args();
+    layers::convolutions(&mut criterion, threads);
+    layers::linear_layers(&mut criterion, &context);
+    layers::pooled_convolutions(&mut criterion, &context);
+    layers::passes(&mut criterion, &context);
+    criterion.final_summary();
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The gradients of whole networks against the same networks made of Burn's own operations. The
+//! precision is set once for a process, so that exact and fast convolutions have a binary each.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::activation::{log_softmax, relu};
+use burn::tensor::module;
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions, PaddedConvOptions};
+use burn::tensor::{Device, Distribution, Gradients, Int, Tensor, TensorData};
+use model::backend::{Precision, set_precision};
+use model::layers::cross_entropy;
+use model::{Network, NetworkKind};
+
+const CLASSES: usize = 10;
+
+/// The values of all trainable parameters, in the order of the network's fields.
+#[derive(Default)]
+struct Values(Vec<TensorData>);
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.is_require_grad() {
+            self.0.push(param.val().into_data());
+        }
+    }
+}
+
+/// The gradients by all trainable parameters, in the order of the network's fields.
+struct ByParameter<'a> {
+    gradients: &'a Gradients,
+    values: Vec<Vec<f32>>,
+}
+
+impl ModuleVisitor for ByParameter<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = param.val().grad(self.gradients) {
+            self.values.push(gradient.into_data().iter().collect());
+        }
+    }
+}
+
+/// A gradient by one parameter, read from those of a loss.
+type Reader = Box<dyn Fn(&Gradients) -> Vec<f32>>;
+
+/// Parameters as Burn's operations take them, one after the other.
+struct Parameters {
+    values: std::vec::IntoIter<TensorData>,
+    device: Device,
+    readers: Vec<Reader>,
+}
+
+impl Parameters {
+    fn next<const D: usize>(&mut self) -> Tensor<D> {
+        let value = self.values.next().unwrap();
+        let tensor = Tensor::<D>::from_data(value, &self.device).require_grad();
+        let of = tensor.clone();
+        self.readers.push(Box::new(move |gradients| {
+            let gradient = of.grad(gradients).unwrap();
+            gradient.into_data().iter().collect()
+        }));
+        tensor
+    }
+
+    fn conv_norm(&mut self, x: Tensor<4>, stride: usize) -> Tensor<4> {
+        let (weight, gamma, beta) = (self.next::<4>(), self.next(), self.next());
+        let padding = weight.dims()[2] / 2;
+        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+        let x = module::conv2d(x, weight, None, PaddedConvOptions::from(options));
+        module::batch_norm_train(x, gamma, beta, 1e-5).output
+    }
+
+    fn conv_relu_pool(&mut self, x: Tensor<4>) -> Tensor<4> {
+        let (weight, bias) = (self.next::<4>(), self.next());
+        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+        let x = module::conv2d(x, weight, Some(bias), PaddedConvOptions::from(options));
+        module::max_pool2d(relu(x), MaxPoolOptions::new([2, 2]))
+    }
+
+    fn linear(&mut self, x: Tensor<2>) -> Tensor<2> {
+        let (weight, bias) = (self.next::<2>(), self.next::<1>());
+        x.matmul(weight.transpose()) + bias.unsqueeze()
+    }
+
+    fn simple_cnn(&mut self, x: Tensor<4>) -> Tensor<2> {
+        let x = self.conv_relu_pool(x);
+        let x: Tensor<2> = self.conv_relu_pool(x).flatten(1, 3);
+        let x = relu(self.linear(x));
+        let x = relu(self.linear(x));
+        self.linear(x)
+    }
+
+    fn resnet(&mut self, x: Tensor<4>, widths: &[usize], blocks: usize) -> Tensor<2> {
+        let mut x = relu(self.conv_norm(x, 1));
+        for stage in 0..widths.len() {
+            for block in 0..blocks {
+                let projects = stage > 0 && block == 0;
+                let stride = if projects { 2 } else { 1 };
+                let middle = relu(self.conv_norm(x.clone(), stride));
+                let end = self.conv_norm(middle, 1);
+                let around = if projects {
+                    self.conv_norm(x, stride)
+                } else {
+                    x
+                };
+                x = relu(end + around);
+            }
+        }
+        let [batch, channels, ..] = x.dims();
+        let x = x.mean_dim(3).mean_dim(2).reshape([batch, channels]);
+        self.linear(x)
+    }
+}
+
+/// A batch of random images, and labels that go round the classes.
+fn batch(size: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
+    let host = Device::flex();
+    host.seed(3);
+    let images = Tensor::<4>::random([size, 3, 32, 32], Distribution::Normal(0.0, 1.0), &host);
+    let labels: Vec<i32> = (0..size as i32).map(|i| i % CLASSES as i32).collect();
+    (
+        Tensor::from_data(images.into_data(), device),
+        Tensor::from_data(labels.as_slice(), device),
+    )
+}
+
+/// The gradients of the mean cross-entropy by all parameters, through Burn's own operations.
+fn expected(kind: NetworkKind, size: usize, values: Vec<TensorData>) -> Vec<Vec<f32>> {
+    let device = Device::flex().autodiff();
+    let (images, labels) = batch(size, &device);
+    let mut parameters = Parameters {
+        values: values.into_iter(),
+        device: device.clone(),
+        readers: Vec::new(),
+    };
+    let logits = match kind {
+        NetworkKind::SimpleCnn => parameters.simple_cnn(images),
+        NetworkKind::ResNet20 => parameters.resnet(images, &[16, 32, 64], 3),
+        NetworkKind::ResNet18 => parameters.resnet(images, &[64, 128, 256, 512], 2),
+    };
+    assert!(parameters.values.next().is_none(), "parameters are left");
+    let targets = labels.reshape([size, 1]);
+    let loss = log_softmax(logits, 1).gather(1, targets).mean().neg();
+    let gradients = loss.backward();
+    let readers = parameters.readers.iter();
+    readers.map(|read| read(&gradients)).collect()
+}
+
+/// The gradients of the network's own operations.
+fn ours(network: &Network, size: usize, device: &Device) -> Vec<Vec<f32>> {
+    let (images, labels) = batch(size, device);
+    let loss = cross_entropy(network.forward(images).unwrap(), labels, 0.0);
+    let mut by_parameter = ByParameter {
+        gradients: &loss.backward(),
+        values: Vec::new(),
+    };
+    network.visit(&mut by_parameter);
+    by_parameter.values
+}
+
+/// The norm of the difference over the norm.
+fn distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
+    let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+    let (a, b) = (a.iter().flatten(), b.iter().flatten());
+    let differences = a.zip(b.clone()).map(|(a, b)| f64::from(*a) - f64::from(*b));
+    norm(&mut differences.into_iter()) / norm(&mut b.map(|b| f64::from(*b)))
+}
+
+/// Asserts that the gradients of every network differ by less than `bound` from those of Burn's own
+/// operations.
+pub fn assert_gradients_agree(precision: Precision, bound: f64) {
+    set_precision(precision).unwrap();
+    for (kind, size) in [
+        (NetworkKind::SimpleCnn, 32),
+        (NetworkKind::ResNet20, 16),
+        (NetworkKind::ResNet18, 4),
+    ] {
+        for device in [Device::ndarray(), Device::flex()].map(Device::autodiff) {
+            let network = Network::init(kind, CLASSES, 7, &device).unwrap();
+            let mut values = Values::default();
+            network.visit(&mut values);
+            let (ours, expected) = (
+                ours(&network, size, &device),
+                expected(kind, size, values.0),
+            );
+            let lens = |all: &[Vec<f32>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!(lens(&ours), lens(&expected));
+            let distance = distance(&ours, &expected);
+            println!("{}: {distance:.1e}", kind.name());
+            assert!(distance < bound, "{}: {distance}", kind.name());
+        }
+    }
+}
