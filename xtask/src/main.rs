@@ -1,13 +1,14 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
-//! `cargo xtask bench`.
+//! `cargo xtask bench`, `cargo xtask kernels`.
 
 mod bench;
 
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
-       cargo xtask test [--wgpu]
-       cargo xtask bench [--help]";
+       cargo xtask test [--wgpu | --valgrind]
+       cargo xtask bench [--help]
+       cargo xtask kernels [PART OF A NAME]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -28,6 +29,20 @@ fn main() -> ExitCode {
                 false
             }
         },
+        Some("kernels") => {
+            let manifest = "bench/kernels/Cargo.toml";
+            let mut line = vec![
+                "bench",
+                "--manifest-path",
+                manifest,
+                "--target-dir",
+                "target/kernels",
+                "--",
+            ];
+            line.extend(rest.iter().map(String::as_str));
+            cargo(&line)
+        }
+        Some("test") if rest.iter().any(|argument| argument == "--valgrind") => valgrind(),
         Some("test") => test(rest.iter().any(|argument| argument == "--wgpu")),
         _ => {
             eprintln!("{USAGE}");
@@ -77,12 +92,29 @@ fn test(wgpu: bool) -> bool {
     .all(|line| cargo(line))
 }
 
+/// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a
+/// hundred times as long, so that operations meet fewer random shapes.
+fn valgrind() -> bool {
+    let runner = r#"target."cfg(all())".runner = "valgrind --quiet --error-exitcode=9""#;
+    let line = ["test", "--package", "cpu-kernels", "--test", "operations"];
+    cargo_with(
+        &[&["--config", runner][..], &line].concat(),
+        &[("CPU_KERNELS_CASES", "4")],
+    )
+}
+
 /// Runs cargo and says whether it succeeded.
 fn cargo(arguments: &[&str]) -> bool {
+    cargo_with(arguments, &[])
+}
+
+/// As [`cargo`], with variables in its environment.
+fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> bool {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     match Command::new(program)
         .args(arguments)
         .env("RUSTDOCFLAGS", "--deny warnings")
+        .envs(variables.iter().copied())
         .status()
     {
         Ok(status) => status.success(),

@@ -1,6 +1,6 @@
 //! Criterion benchmarks of every kernel: GFLOP/s, and the share of what the machine was measured to
-//! do at most. `cargo bench -p cpu-kernels -- [part of a name]`; `CPU_KERNELS_THREADS` says with how
-//! many threads, otherwise it is one.
+//! do at most. `cargo xtask kernels [part of a name]`; `CPU_KERNELS_THREADS` says with how many threads,
+//! otherwise it is one.
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
