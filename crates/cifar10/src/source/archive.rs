@@ -100,7 +100,7 @@ impl Default for Archive {
 
 /// Takes the six files out of the archive at `path`. Nothing else is written, whatever names the
 /// archive holds.
-fn unpack(path: &Path, staging: &Staging, progress: &dyn Progress) -> Result<(), Error> {
+pub(super) fn unpack(path: &Path, staging: &Staging, progress: &dyn Progress) -> Result<(), Error> {
     let wrong = |reason: String| Error::Archive {
         path: path.to_path_buf(),
         reason,

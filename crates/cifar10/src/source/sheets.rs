@@ -115,7 +115,7 @@ fn read_labels(entry: &mut dyn Read, count: usize) -> Result<Vec<u8>, String> {
 }
 
 /// Decodes a sheet and puts each row's label before it.
-fn read_sheet(entry: &mut dyn Read, labels: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn read_sheet(entry: &mut dyn Read, labels: &[u8]) -> Result<Vec<u8>, String> {
     let mut png = Vec::new();
     let read = entry.take(MAX_SHEET_BYTES).read_to_end(&mut png);
     read.map_err(|error| error.to_string())?;
