@@ -8,6 +8,8 @@ mod data_files;
 mod recipes;
 mod run_files;
 
+pub use run_files::{FILE_SEPARATOR, saved_network};
+
 /// What a reader made of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
