@@ -10,7 +10,7 @@ use cifar10::source::readers;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::Read;
+use super::{Read, checksums};
 use crate::scratch;
 
 /// Images in the sheets that are read here; the package's have 10,000.
@@ -40,7 +40,7 @@ pub(super) fn pickle(input: &[u8]) -> Read {
 
 /// A sheet that is read gives a whole record for each label.
 pub(super) fn sheet(input: &[u8]) -> Read {
-    let records = readers::sheet(input, &SHEET_LABELS);
+    let records = readers::sheet(&checksums::png(input), &SHEET_LABELS);
     if let Ok(records) = &records {
         assert_eq!(records.len(), SHEET_LABELS.len() * RECORD_BYTES);
     }
@@ -85,7 +85,7 @@ fn compressed(input: &[u8]) -> Vec<u8> {
     }
     let mut gzip = GzEncoder::new(Vec::new(), Compression::none());
     // Writing to memory cannot fail.
-    let _ = gzip.write_all(input);
+    let _ = gzip.write_all(&checksums::tar(input));
     gzip.finish().unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@
 //! A target panics where a reader breaks a promise, for instance where what was read and written
 //! again reads differently.
 
+mod checksums;
 mod data_files;
 mod recipes;
 mod run_files;
