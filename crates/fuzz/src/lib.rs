@@ -1,7 +1,8 @@
 //! Damaged input for every reader of the project.
 //!
 //! libFuzzer makes the inputs, guided by the coverage of the readers; `cargo xtask fuzz` builds
-//! the readers with that coverage and starts the program. See `docs/fuzzing.md`.
+//! the readers with that coverage and starts the program. The smoke test needs neither: it
+//! mutates the seeds. See `docs/fuzzing.md`.
 //!
 //! | file | what it holds |
 //! | --- | --- |
@@ -13,8 +14,8 @@
 
 #![warn(missing_docs)]
 
-mod limits;
-mod scratch;
+pub mod limits;
+pub mod scratch;
 pub mod targets;
 
 use std::process::exit;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crate::{Read, SLOWEST_VARIABLE};
 
 /// The most memory that the process may ever hold, in bytes.
-const MOST_RESIDENT: u64 = 200 << 20;
+pub const MOST_RESIDENT: u64 = 200 << 20;
 /// The most memory that the process may ask for, touched or not, in bytes.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "libfuzzer"))]
 const MOST_DATA: u64 = 1 << 30;
 /// An input that filled much memory took longer than this: a page of it takes a fault.
 const LONG_ENOUGH_TO_FILL: Duration = Duration::from_millis(2);
@@ -20,7 +20,7 @@ const LONG_ENOUGH_TO_FILL: Duration = Duration::from_millis(2);
 /// follows names the input. It finds what never shows in resident memory: a length read from the
 /// input and reserved at once.
 pub fn refuse_large_allocations() {
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "libfuzzer"))]
     {
         use rustix::process::{Resource, Rlimit, setrlimit};
         let limit = Rlimit {
@@ -54,7 +54,7 @@ pub fn watch(input: &[u8], read: impl FnOnce() -> Read) {
 }
 
 /// The most memory that the process has held so far in bytes, where the system says it.
-fn peak_resident() -> Option<u64> {
+pub fn peak_resident() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status
         .lines()

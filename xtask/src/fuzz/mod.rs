@@ -81,7 +81,7 @@ fn build() -> Result<PathBuf, String> {
         .map_err(|error| format!("the path of this program is unknown: {error}"))?;
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
-        .args(["build", "--package", "fuzz", "--bin", "fuzz"])
+        .args(["build", "--package", "fuzz", "--features", "libfuzzer"])
         .env("RUSTC_WORKSPACE_WRAPPER", &this)
         .env(wrapper::VARIABLE, "1")
         .status()
