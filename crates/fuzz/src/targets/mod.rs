@@ -42,11 +42,11 @@ pub struct Target {
 
 /// Every target.
 pub const TARGETS: &[Target] = &[
-    target("records", data_files::records, 20_000),
-    target("pickle", data_files::pickle, 50_000),
+    target("records", data_files::records, 5_000),
+    target("pickle", data_files::pickle, 20_000),
     target("sheet", data_files::sheet, 5_000),
-    target("archive", data_files::archive, 5_000),
-    target("package", data_files::package, 5_000),
+    target("archive", data_files::archive, 2_000),
+    target("package", data_files::package, 300),
     target("recipe", recipes::recipe, 10_000),
     target("overrides", recipes::overrides, 10_000),
     target("result", run_files::result, 10_000),
