@@ -1,16 +1,22 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask kernels`.
+//! `cargo xtask bench`, `cargo xtask kernels`, `cargo xtask fuzz`.
 
 mod bench;
+mod fuzz;
 
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
        cargo xtask test [--wgpu | --valgrind]
        cargo xtask bench [--help]
-       cargo xtask kernels [PART OF A NAME]";
+       cargo xtask kernels [PART OF A NAME]
+       cargo xtask fuzz [--help]";
 
 fn main() -> ExitCode {
+    if std::env::var_os(fuzz::wrapper::VARIABLE).is_some() {
+        let arguments: Vec<_> = std::env::args_os().skip(1).collect();
+        return fuzz::wrapper::compile(&arguments);
+    }
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next();
     let rest: Vec<String> = arguments.skip_while(|argument| argument == "--").collect();
@@ -22,13 +28,8 @@ fn main() -> ExitCode {
             line.extend(rest.iter().map(String::as_str));
             cargo(&line)
         }
-        Some("bench") => match bench::run(&rest) {
-            Ok(()) => true,
-            Err(message) => {
-                eprintln!("error: {message}");
-                false
-            }
-        },
+        Some("bench") => told(bench::run(&rest)),
+        Some("fuzz") => told(fuzz::run(&rest)),
         Some("kernels") => {
             let manifest = "bench/kernels/Cargo.toml";
             let mut line = vec![
@@ -54,6 +55,14 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Whether a command succeeded; tells why where it did not.
+fn told(result: Result<(), String>) -> bool {
+    if let Err(message) = &result {
+        eprintln!("error: {message}");
+    }
+    result.is_ok()
 }
 
 /// Formatting, lints, every test and the documentation; with `wgpu` the tests that need an

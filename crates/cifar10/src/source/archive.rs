@@ -100,7 +100,7 @@ impl Default for Archive {
 
 /// Takes the six files out of the archive at `path`. Nothing else is written, whatever names the
 /// archive holds.
-fn unpack(path: &Path, staging: &Staging, progress: &dyn Progress) -> Result<(), Error> {
+pub(super) fn unpack(path: &Path, staging: &Staging, progress: &dyn Progress) -> Result<(), Error> {
     let wrong = |reason: String| Error::Archive {
         path: path.to_path_buf(),
         reason,
@@ -113,7 +113,9 @@ fn unpack(path: &Path, staging: &Staging, progress: &dyn Progress) -> Result<(),
     let mut archive = tar::Archive::new(GzDecoder::new(reader).take(MAX_UNPACKED_BYTES));
 
     let mut missing: Vec<_> = FILES.iter().collect();
-    for entry in archive.entries().map_err(broken)? {
+    // Raw, because otherwise a long name is held in memory, however long the archive makes it. The
+    // names that are looked for fit into a header.
+    for entry in archive.entries().map_err(broken)?.raw(true) {
         let mut entry = entry.map_err(broken)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let wanted = |file: &&FileSpec| name == format!("{BINARY_FOLDER}/{}", file.name);

@@ -12,6 +12,8 @@ mod info;
 mod local;
 mod npm;
 mod pickle;
+#[doc(hidden)]
+pub mod readers;
 mod sheets;
 
 use std::fmt;

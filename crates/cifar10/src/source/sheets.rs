@@ -97,7 +97,9 @@ fn visit(
     let file = File::open(path).map_err(Error::io("open", path))?;
     let reader = CountingReader::new(BufReader::with_capacity(1 << 16, file), task);
     let mut archive = tar::Archive::new(GzDecoder::new(reader).take(MAX_UNPACKED_BYTES));
-    for entry in archive.entries().map_err(broken)? {
+    // Raw, because otherwise a long name is held in memory, however long the archive makes it. The
+    // names that are looked for fit into a header.
+    for entry in archive.entries().map_err(broken)?.raw(true) {
         let mut entry = entry.map_err(broken)?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         look(&name, &mut entry).map_err(|reason| wrong(path, format!("{name}: {reason}")))?;
@@ -115,7 +117,7 @@ fn read_labels(entry: &mut dyn Read, count: usize) -> Result<Vec<u8>, String> {
 }
 
 /// Decodes a sheet and puts each row's label before it.
-fn read_sheet(entry: &mut dyn Read, labels: &[u8]) -> Result<Vec<u8>, String> {
+pub(super) fn read_sheet(entry: &mut dyn Read, labels: &[u8]) -> Result<Vec<u8>, String> {
     let mut png = Vec::new();
     let read = entry.take(MAX_SHEET_BYTES).read_to_end(&mut png);
     read.map_err(|error| error.to_string())?;

@@ -79,7 +79,8 @@ impl Override {
 pub(super) fn read(text: &RecipeText, overrides: &[Override]) -> Result<Document, RecipeError> {
     // Some editors begin a file with a byte order mark, which is no character of the first line.
     let toml = text.text.strip_prefix('\u{feff}').unwrap_or(&text.text);
-    let place = |span: Range<usize>| place_in(&text.label, toml, span.start);
+    let places = Places::of(&text.label, toml);
+    let place = |span: Range<usize>| places.at(span.start);
     let table = DeTable::parse(toml).map_err(|error| syntax_error(&error, &place))?;
     let mut document = Document {
         label: text.label.clone(),
@@ -200,24 +201,43 @@ fn syntax_error(error: &toml::de::Error, place: &impl Fn(Range<usize>) -> Place)
     }
 }
 
-/// Line and column of a byte offset, counted from 1 in characters.
-fn place_in(file: &str, text: &str, offset: usize) -> Place {
-    let before = text
-        .char_indices()
-        .take_while(|(index, _)| *index < offset)
-        .map(|(_, character)| character);
-    let (mut line, mut column) = (1, 1);
-    for character in before {
-        if character == '\n' {
-            line += 1;
-            column = 1;
-        } else {
-            column += 1;
+/// Line and column of each byte of a file, counted from 1 in characters.
+///
+/// They are counted once: counting from the beginning for each value takes seconds where a long list
+/// fills a recipe of the largest size.
+struct Places<'a> {
+    file: &'a str,
+    of_bytes: Vec<(usize, usize)>,
+}
+
+impl<'a> Places<'a> {
+    fn of(file: &'a str, text: &str) -> Self {
+        let mut of_bytes = Vec::with_capacity(text.len() + 1);
+        let (mut line, mut column) = (1, 1);
+        for character in text.chars() {
+            of_bytes.push((line, column));
+            if character == '\n' {
+                line += 1;
+                column = 1;
+            } else {
+                column += 1;
+            }
+            // A character's further bytes belong to the place after it.
+            let further = character.len_utf8() - 1;
+            of_bytes.resize(of_bytes.len() + further, (line, column));
         }
+        of_bytes.push((line, column));
+        Self { file, of_bytes }
     }
-    Place::File {
-        file: file.to_owned(),
-        line,
-        column,
+
+    /// The place of a byte offset; of the end where it lies beyond.
+    fn at(&self, offset: usize) -> Place {
+        let place = self.of_bytes.get(offset).or(self.of_bytes.last());
+        let (line, column) = place.copied().unwrap_or((1, 1));
+        Place::File {
+            file: self.file.to_owned(),
+            line,
+            column,
+        }
     }
 }

@@ -271,6 +271,24 @@ pub fn load(
     parse(&text, overrides, known_networks)
 }
 
+/// Checks the text of a recipe called `stem` as [`load`] does a file's.
+///
+/// # Errors
+/// As [`load`].
+pub fn from_text(
+    stem: &str,
+    text: &str,
+    overrides: &[Override],
+    known_networks: &[&str],
+) -> Result<Recipe, RecipeError> {
+    let text = file::RecipeText {
+        label: format!("{stem}.toml"),
+        stem: stem.to_owned(),
+        text: text.to_owned(),
+    };
+    parse(&text, overrides, known_networks)
+}
+
 /// Checks a recipe's text as [`load`] does.
 fn parse(
     text: &file::RecipeText,

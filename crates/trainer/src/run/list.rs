@@ -12,6 +12,7 @@ use super::find::LATEST;
 use super::folder::{RunFolder, is_run};
 use super::metrics::{MetricsRow, read_rows};
 use super::result::{RunResult, RunState};
+use super::write::read_short;
 
 /// What a list of runs shows of one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -100,11 +101,9 @@ struct Data {
 /// Gathers a run's summary from what its folder holds so far.
 fn summary(folder: &RunFolder) -> RunSummary {
     let mut problems = Vec::new();
-    let config = fs::read_to_string(folder.config())
-        .map_err(RunError::io("read", &folder.config()))
-        .and_then(|text| {
-            toml::from_str::<Config>(&text).map_err(RunError::damaged(&folder.config()))
-        });
+    let config = read_short(&folder.config()).and_then(|text| {
+        toml::from_slice::<Config>(&text).map_err(RunError::damaged(&folder.config()))
+    });
     let config = note(config.map(Some), &mut problems).unwrap_or_default();
     let environment = note(
         if_there(&folder.environment(), Environment::read),

@@ -362,3 +362,17 @@ fn a_list_has_all_runs_by_their_start_and_passes_over_the_rest() {
     assert_eq!(runs[1].network.as_deref(), Some("simple_cnn"));
     assert!(runs[2].problem.as_ref().unwrap().contains("result.json"));
 }
+
+#[test]
+fn a_file_of_many_megabytes_in_the_place_of_a_result_is_named_and_not_read() {
+    let home = TempDir::new().unwrap();
+    let folder = started(home.path(), "long");
+    // Of zeros only, which take no room on most disks.
+    let file = fs::File::create(folder.result()).unwrap();
+    file.set_len(1 << 25).unwrap();
+    let problem = list(home.path()).unwrap().remove(0).problem.unwrap();
+    assert!(
+        problem.contains("result.json") && problem.contains("more than 16777216 bytes"),
+        "{problem}"
+    );
+}

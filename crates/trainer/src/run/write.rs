@@ -1,12 +1,15 @@
 //! Files that are either old or new, never half written, whatever interrupts the program.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::error::RunError;
+
+/// More bytes than a run's recipe, environment or result has.
+const LONGEST_SHORT_FILE: u64 = 1 << 24;
 
 /// Writes `bytes` to `path` in one step: to a new file beside it, which then takes its name.
 ///
@@ -70,6 +73,18 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunE
 
 /// Reads the JSON that [`write_json`] wrote.
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
-    let text = fs::read(path).map_err(RunError::io("read", path))?;
-    serde_json::from_slice(&text).map_err(RunError::damaged(path))
+    serde_json::from_slice(&read_short(path)?).map_err(RunError::damaged(path))
+}
+
+/// Reads a file whole that is never long, so that another in its place does not fill the memory.
+pub(super) fn read_short(path: &Path) -> Result<Vec<u8>, RunError> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(LONGEST_SHORT_FILE + 1).read_to_end(&mut bytes))
+        .map_err(RunError::io("read", path))?;
+    if bytes.len() as u64 > LONGEST_SHORT_FILE {
+        let problem = format!("it has more than {LONGEST_SHORT_FILE} bytes");
+        return Err(RunError::damaged(path)(problem));
+    }
+    Ok(bytes)
 }

@@ -10,6 +10,7 @@ mod tests;
 use std::borrow::Cow;
 use std::path::Path;
 
+use super::readers::BatchSizes;
 use crate::error::Error;
 use crate::record::{self, IMAGE_BYTES, RECORDS_PER_FILE};
 use machine::{Machine, Value};
@@ -52,6 +53,22 @@ pub(super) fn to_records(pickle: &[u8], path: &Path) -> Result<Vec<u8>, Error> {
         }));
     }
     Ok(record::encode(&batch.pixels, &batch.labels))
+}
+
+/// Reads a batch of any size, and says how large it is.
+pub(super) fn sizes(pickle: &[u8], path: &Path) -> Result<BatchSizes, Error> {
+    match read_batch(pickle) {
+        Ok(batch) => Ok(BatchSizes {
+            labels: batch.labels.len(),
+            columns: batch.columns,
+            pixels: batch.pixels.len(),
+        }),
+        Err(Refusal { offset, reason }) => Err(Error::Pickle {
+            path: path.to_path_buf(),
+            offset,
+            reason,
+        }),
+    }
 }
 
 /// Reads the entries `labels` and `data` of the pickled dictionary.
