@@ -1,13 +1,16 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
-//! `cargo xtask bench`.
+//! `cargo xtask bench`, `cargo xtask chaos`.
 
 mod bench;
+mod chaos;
+mod program;
 
 use std::process::{Command, ExitCode};
 
 const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
        cargo xtask test [--wgpu]
-       cargo xtask bench [--help]";
+       cargo xtask bench [--help]
+       cargo xtask chaos [--help]";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -21,13 +24,8 @@ fn main() -> ExitCode {
             line.extend(rest.iter().map(String::as_str));
             cargo(&line)
         }
-        Some("bench") => match bench::run(&rest) {
-            Ok(()) => true,
-            Err(message) => {
-                eprintln!("error: {message}");
-                false
-            }
-        },
+        Some("bench") => reported(bench::run(&rest)),
+        Some("chaos") => reported(chaos::run(&rest)),
         Some("test") => test(rest.iter().any(|argument| argument == "--wgpu")),
         _ => {
             eprintln!("{USAGE}");
@@ -39,6 +37,14 @@ fn main() -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
+}
+
+/// Says what failed, and whether all went well.
+fn reported(outcome: Result<(), String>) -> bool {
+    if let Err(message) = &outcome {
+        eprintln!("error: {message}");
+    }
+    outcome.is_ok()
 }
 
 /// Formatting, lints, every test and the documentation; with `wgpu` the tests that need an
