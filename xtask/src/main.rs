@@ -2,6 +2,7 @@
 //! `cargo xtask bench`, `cargo xtask chaos`.
 
 mod bench;
+#[cfg(unix)]
 mod chaos;
 mod program;
 
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
             cargo(&line)
         }
         Some("bench") => reported(bench::run(&rest)),
+        #[cfg(unix)]
         Some("chaos") => reported(chaos::run(&rest)),
         Some("test") => test(rest.iter().any(|argument| argument == "--wgpu")),
         _ => {

@@ -29,7 +29,7 @@ pub fn damage(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
         let artifacts = trainer.artifacts("damaged", number);
         let run = artifacts.join(&name);
         copy(&original.join(&name), &run)?;
-        fs::write(artifacts.join("latest"), name.to_string_lossy().as_bytes())
+        std::os::unix::fs::symlink(&name, artifacts.join("latest"))
             .map_err(|error| error.to_string())?;
         let Some((_, newest)) = checkpoints(&run).into_iter().next() else {
             return Err("the killed run has no checkpoint".to_owned());

@@ -54,8 +54,9 @@ fn press(trainer: &Trainer, artifacts: &std::path::Path, moment: Duration) -> Re
         .chain(train.get_args())
         .map(|word| format!("'{}'", word.to_string_lossy()))
         .collect();
-    // The shell says afterwards how it ended and in which state the terminal is.
-    let line = format!("{}; echo \"exit=$?\"; stty -a", words.join(" "));
+    // The shell lives through the interrupt, and says how the program ended and in which state the
+    // terminal is.
+    let line = format!("trap : INT; {}; echo \"exit=$?\"; stty -a", words.join(" "));
     let said = artifacts.with_extension("screen");
     let screen = fs::File::create(&said).map_err(|error| error.to_string())?;
     let mut script = Command::new("script")

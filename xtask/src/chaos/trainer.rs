@@ -62,7 +62,7 @@ impl Trainer {
             return Err(format!("the uninterrupted run failed: {}", run.said()));
         }
         trainer.takes = start.elapsed();
-        trainer.whole = run.run;
+        trainer.whole.clone_from(&run.run);
         Ok(trainer)
     }
 
