@@ -22,6 +22,7 @@ pub fn full(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     }
     unmount(&disk);
     let (mut well, mut remarks, mut saved) = (0, Vec::new(), 0);
+    let mut sizes = Vec::new();
     for _ in 0..count {
         let size = KILOBYTES.start + random.below(KILOBYTES.end - KILOBYTES.start);
         if !mount(&disk, &format!("size={size}k")) {
@@ -34,9 +35,15 @@ pub fn full(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
                 .as_ref()
                 .is_ok_and(|said| said.contains("going on from")),
         );
+        sizes.push(size);
         note(outcome, &mut well, &mut remarks);
     }
-    remarks.push(format!("{saved} had saved before"));
+    sizes.sort_unstable();
+    remarks.push(format!(
+        "disks of {} to {} kB, {saved} had saved before",
+        sizes.first().unwrap_or(&0),
+        sizes.last().unwrap_or(&0)
+    ));
     Ok((well, remarks.join("; ")))
 }
 
@@ -51,7 +58,12 @@ fn fill(trainer: &Trainer, disk: &Path, make_room: impl Fn() -> bool) -> Result<
     if !make_room() {
         return Err("no room could be made".to_owned());
     }
-    go_on(trainer, &artifacts, &said)
+    let resumed = go_on(trainer, &artifacts, &said)?;
+    let had_saved = said.contains("saved up to");
+    if had_saved != resumed.contains("going on from") {
+        return Err(format!("{said} {resumed}"));
+    }
+    Ok(resumed)
 }
 
 /// One message that says what to do, and no panic.

@@ -56,7 +56,10 @@ fn press(trainer: &Trainer, artifacts: &std::path::Path, moment: Duration) -> Re
         .collect();
     // The shell lives through the interrupt, and says how the program ended and in which state the
     // terminal is.
-    let line = format!("trap : INT; {}; echo \"exit=$?\"; stty -a", words.join(" "));
+    let line = format!(
+        "stty rows 40 columns 140; trap : INT; {}; echo \"exit=$?\"; stty -a",
+        words.join(" ")
+    );
     let said = artifacts.with_extension("screen");
     let screen = fs::File::create(&said).map_err(|error| error.to_string())?;
     let mut script = Command::new("script")
@@ -90,7 +93,7 @@ fn press(trainer: &Trainer, artifacts: &std::path::Path, moment: Duration) -> Re
         let end: String = screen.chars().rev().take(600).collect();
         let end: String = end.chars().rev().collect();
         return Err(format!(
-            "the terminal was left as it should not be: {}",
+            "Ctrl-C after {moment:?} left this terminal: {}",
             end.escape_debug()
         ));
     }

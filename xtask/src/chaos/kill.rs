@@ -14,14 +14,20 @@ const FIRST_POINT: usize = 20;
 /// Kills runs at random moments between the making of their folders and their ends.
 pub fn at_random(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     let (mut well, mut remarks, mut too_late) = (0, Vec::new(), 0);
-    for number in 0..count {
+    let (mut number, mut killed) = (0, 0);
+    while killed < count {
         let artifacts = trainer.artifacts("kill", number);
+        number += 1;
         let mut running = trainer.start(&artifacts, &[], &[])?;
-        too_late += usize::from(!kill_after(&mut running, random.up_to(trainer.takes))?);
-        note(trainer.finish(&artifacts), &mut well, &mut remarks);
+        if kill_after(&mut running, random.up_to(trainer.takes))? {
+            killed += 1;
+            note(trainer.finish(&artifacts), &mut well, &mut remarks);
+        } else {
+            too_late += 1;
+        }
         let _ = fs::remove_dir_all(&artifacts);
     }
-    remarks.push(format!("{too_late} had ended before"));
+    remarks.push(format!("{too_late} more had ended before and do not count"));
     Ok((well, remarks.join("; ")))
 }
 
@@ -58,18 +64,21 @@ pub fn inside_saves(trainer: &Trainer, _random: &mut Random, count: usize) -> Ou
 
 /// Kills runs at random moments, and their resumptions too.
 pub fn twice(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
-    let (mut well, mut remarks, mut too_late) = (0, Vec::new(), 0);
-    for number in 0..count {
+    let (mut well, mut remarks) = (0, Vec::new());
+    let (mut number, mut killed) = (0, 0);
+    while killed < count {
         let artifacts = trainer.artifacts("twice", number);
+        number += 1;
         let half = trainer.takes / 2;
         let mut running = trainer.start(&artifacts, &[], &[])?;
-        kill_after(&mut running, random.up_to(half))?;
+        let first = kill_after(&mut running, random.up_to(half))?;
         let mut running = trainer.start_again(&artifacts)?;
-        too_late += usize::from(!kill_after(&mut running, random.up_to(half))?);
-        note(trainer.finish(&artifacts), &mut well, &mut remarks);
+        if first && kill_after(&mut running, random.up_to(half))? {
+            killed += 1;
+            note(trainer.finish(&artifacts), &mut well, &mut remarks);
+        }
         let _ = fs::remove_dir_all(&artifacts);
     }
-    remarks.push(format!("{too_late} had ended before the second"));
     Ok((well, remarks.join("; ")))
 }
 
