@@ -1,8 +1,11 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask kernels`, `cargo xtask fuzz`.
+//! `cargo xtask bench`, `cargo xtask kernels`, `cargo xtask fuzz`, `cargo xtask chaos`.
 
 mod bench;
+#[cfg(unix)]
+mod chaos;
 mod fuzz;
+mod program;
 
 use std::process::{Command, ExitCode};
 
@@ -10,7 +13,8 @@ const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
        cargo xtask test [--wgpu | --valgrind]
        cargo xtask bench [--help]
        cargo xtask kernels [PART OF A NAME]
-       cargo xtask fuzz [--help]";
+       cargo xtask fuzz [--help]
+       cargo xtask chaos [--help]";
 
 fn main() -> ExitCode {
     if std::env::var_os(fuzz::wrapper::VARIABLE).is_some() {
@@ -28,8 +32,10 @@ fn main() -> ExitCode {
             line.extend(rest.iter().map(String::as_str));
             cargo(&line)
         }
-        Some("bench") => told(bench::run(&rest)),
-        Some("fuzz") => told(fuzz::run(&rest)),
+        Some("bench") => reported(bench::run(&rest)),
+        Some("fuzz") => reported(fuzz::run(&rest)),
+        #[cfg(unix)]
+        Some("chaos") => reported(chaos::run(&rest)),
         Some("kernels") => {
             let manifest = "bench/kernels/Cargo.toml";
             let mut line = vec![
@@ -57,12 +63,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether a command succeeded; tells why where it did not.
-fn told(result: Result<(), String>) -> bool {
-    if let Err(message) = &result {
+/// Says what failed, and whether all went well.
+fn reported(outcome: Result<(), String>) -> bool {
+    if let Err(message) = &outcome {
         eprintln!("error: {message}");
     }
-    result.is_ok()
+    outcome.is_ok()
 }
 
 /// Formatting, lints, every test and the documentation; with `wgpu` the tests that need an

@@ -88,3 +88,20 @@ fn no_source_file_is_longer_than_500_lines() {
         assert!(lines <= 500, "{} has {lines} lines", file.display());
     }
 }
+
+/// A clock that jumps back can only spoil a name or a date: durations and `checkpoint.every_minutes`
+/// come from a clock that never does.
+#[test]
+fn the_time_of_day_is_read_where_a_run_is_named_and_nowhere_else() {
+    let mut files = Vec::new();
+    rust_files(&root().join("crates/trainer/src"), &mut files);
+    let reading: Vec<String> = files
+        .iter()
+        .filter(|file| {
+            let text = fs::read_to_string(file).unwrap();
+            text.contains("SystemTime::now") || text.contains("Timestamp::now")
+        })
+        .map(|file| file.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    assert_eq!(reading, ["start.rs"]);
+}

@@ -1,5 +1,6 @@
 //! Progress bars, and how much the program says.
 
+use std::io::Write;
 use std::sync::Mutex;
 
 use cifar10::{Event, Progress};
@@ -21,7 +22,8 @@ impl Verbosity {
     /// Prints a remark to standard error unless only results are wanted.
     pub fn note(self, text: &str) {
         if self != Self::Quiet {
-            eprintln!("{text}");
+            // A closed standard error is no reason to end a run.
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
     }
 }

@@ -22,7 +22,6 @@ mod markdown;
 mod measure;
 mod options;
 mod report;
-mod trainer;
 
 use std::path::{Path, PathBuf};
 
@@ -54,7 +53,7 @@ fn measure_all(options: &Options, arguments: &[String]) -> Result<(), String> {
     let root = root()?;
     let load = host::load();
     let programs = Programs {
-        trainer: trainer::build(&root)?,
+        trainer: crate::program::build(&root, &[])?,
         python: match options.peers {
             true => Some(environment::interpreter(&root)?),
             false => None,

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use burn::tensor::Bytes;
 use clap::{Args, ValueEnum};
 use model::{Network, NetworkKind};
 
 use super::Outcome;
 use super::options::{DeviceOptions, Places, VerbosityOptions};
 use crate::run::{CLASSES, RunFolder};
+use crate::training::checkpoint::{BEST, Store};
 use crate::training::{datasets, weights};
 use crate::{evaluation, recipe, run};
 
@@ -53,24 +55,7 @@ impl Eval {
         let folder = RunFolder::open(run::resolve(&self.places.artifacts, &self.run)?)?;
         let config = folder.config().display().to_string();
         let recipe = recipe::load(&config, &[], &NetworkKind::NAMES)?;
-        let path = match self.weights.as_str() {
-            "last" => folder.model_burnpack(),
-            "best" => folder.checkpoints().join("best.bpk"),
-            file => file.into(),
-        };
-        if !path.is_file() {
-            return Err(format!(
-                "{} has no such weights: {} is absent{}",
-                folder.path().display(),
-                path.display(),
-                if recipe.validation == 0 && self.weights == "best" {
-                    "; a run without a hold-out has no best epoch"
-                } else {
-                    ""
-                }
-            )
-            .into());
-        }
+        let weights = self.weights(&folder, recipe.validation)?;
         let device = self.device.choice()?.open()?;
         let data = datasets::images(
             &recipe,
@@ -87,7 +72,8 @@ impl Eval {
         };
         let kind = NetworkKind::from_name(&recipe.network)?;
         let network = Network::init(kind, CLASSES, recipe.seed, &device)?;
-        let network = weights::load(network, &path)?;
+        let network = weights::from_bytes(network, Bytes::from_bytes_vec(weights))
+            .map_err(|error| format!("the weights cannot be loaded: {error}"))?;
         let predictions = if self.tta {
             evaluation::predict_with_mirror(&network, loader, &device)?
         } else {
@@ -113,5 +99,35 @@ impl Eval {
             );
         }
         Ok(ExitCode::SUCCESS)
+    }
+    /// The weights that are asked for, as a burnpack.
+    fn weights(
+        &self,
+        folder: &RunFolder,
+        validation: usize,
+    ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let path = match self.weights.as_str() {
+            "best" if validation == 0 => {
+                return Err("this run held no images out, so it has no best epoch".into());
+            }
+            "best" => {
+                let found = Store::new(folder.checkpoints()).latest()?;
+                let mut checkpoint = found
+                    .checkpoint
+                    .ok_or_else(|| format!("{} has no checkpoint yet", folder.path().display()))?;
+                return Ok(checkpoint.take(BEST)?);
+            }
+            "last" => folder.model_burnpack(),
+            file => file.into(),
+        };
+        if !path.is_file() {
+            return Err(format!(
+                "{} has no such weights: {} is absent",
+                folder.path().display(),
+                path.display(),
+            )
+            .into());
+        }
+        Ok(std::fs::read(&path)?)
     }
 }

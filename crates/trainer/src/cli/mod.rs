@@ -10,6 +10,7 @@ mod recipes;
 mod runs;
 mod train;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -57,7 +58,8 @@ pub fn main() -> ExitCode {
         Some(Command::Completions(command)) => command.run(),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error}");
+        // A closed standard error takes no message, and the exit code still says it.
+        let _ = writeln!(std::io::stderr(), "error: {error}");
         ExitCode::FAILURE
     })
 }

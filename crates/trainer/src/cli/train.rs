@@ -1,5 +1,6 @@
 //! `trainer train`.
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -81,21 +82,22 @@ impl Train {
         let (folder, result) = training::train(&recipe, &options, &interrupter()?)?;
         let path = folder.path().display();
         let interrupted = result.state == RunState::Interrupted;
-        if self.json {
-            println!("{}", serde_json::to_string(&result)?);
+        let text = if self.json {
+            serde_json::to_string(&result)?
         } else if interrupted {
-            println!(
-                "interrupted after step {}; the last whole epoch is saved. Go on with:\n  trainer \
-                 train --resume {path}",
+            format!(
+                "interrupted and saved after step {}. Go on with:\n  trainer train --resume {path}",
                 result.steps
-            );
+            )
         } else {
-            println!(
+            format!(
                 "test accuracy {:.2}%, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
                 100.0 * result.test_accuracy.unwrap_or_default(),
                 result.images_per_second,
-            );
-        }
+            )
+        };
+        // Everything is in the run's folder, so that a closed standard output loses nothing.
+        let _ = writeln!(std::io::stdout(), "{text}");
         Ok(if interrupted {
             ExitCode::from(130)
         } else {

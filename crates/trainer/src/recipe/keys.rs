@@ -35,6 +35,7 @@ pub(super) const KEYS: &[&str] = &[
     "checkpoint.every_steps",
     "checkpoint.every_minutes",
     "checkpoint.keep",
+    "checkpoint.keep_every",
 ];
 
 /// Whether `key` is a section, such as `optimizer`.

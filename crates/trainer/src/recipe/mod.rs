@@ -247,8 +247,10 @@ pub struct CheckpointSpec {
     pub every_steps: usize,
     /// Save after every so many minutes, at the end of a step.
     pub every_minutes: f64,
-    /// How many checkpoints stay, the newest ones; at least 1.
+    /// How many checkpoints stay, the newest ones; at least 1. The best epoch's stays as well.
     pub keep: usize,
+    /// The checkpoint of every so many epochs stays as well.
+    pub keep_every: usize,
 }
 
 /// Reads the recipe `name_or_file`, applies `overrides` in their order, and checks every value.

@@ -104,6 +104,7 @@ fn an_empty_recipe_has_the_documented_defaults() {
                 every_steps: 0,
                 every_minutes: 0.0,
                 keep: 2,
+                keep_every: 0,
             },
         }
     );
@@ -196,6 +197,7 @@ fn the_hash_ignores_the_name_and_sees_every_setting() {
         "optimizer.lr = 0.2",
         "data.augment = []",
         "checkpoint.keep = 3",
+        "checkpoint.keep_every = 3",
     ] {
         assert_ne!(plain, hash(text), "{text}");
     }

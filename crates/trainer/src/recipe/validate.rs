@@ -329,6 +329,7 @@ fn checkpoint(document: &Document) -> Result<CheckpointSpec, RecipeError> {
             |value| value >= 0.0 && value.is_finite(),
         )?,
         keep: document.count("checkpoint.keep", 2, 1)?,
+        keep_every: document.count("checkpoint.keep_every", 0, 0)?,
     })
 }
 

@@ -72,12 +72,14 @@ impl Recipe {
             every_steps,
             every_minutes,
             keep,
+            keep_every,
         } = checkpoint;
         lines.section("checkpoint");
         lines.set("every_epochs", every_epochs);
         lines.set("every_steps", every_steps);
         lines.set("every_minutes", every_minutes);
         lines.set("keep", keep);
+        lines.set("keep_every", keep_every);
         lines.0
     }
 }

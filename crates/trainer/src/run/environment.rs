@@ -50,8 +50,20 @@ pub struct DataRecord {
     pub dataset: String,
     /// Where they came from: a folder, an address, or the generator.
     pub origin: String,
-    /// The SHA-256 of each file by its name, in the order of the files; empty for generated images.
+    /// The SHA-256 of each file by its name, in the order of the files; of generated images, that of the
+    /// training images.
     pub sha256: Vec<(String, String)>,
+}
+
+impl DataRecord {
+    /// SHA-256 over the set's name and its files' hashes, wherever they came from.
+    pub fn hash(&self) -> String {
+        let mut text = self.dataset.clone();
+        for (file, hash) in &self.sha256 {
+            text.push_str(&format!("\n{hash}  {file}"));
+        }
+        cifar10::checksum::sha256(text.as_bytes())
+    }
 }
 
 impl Environment {

@@ -64,6 +64,14 @@ pub enum RunError {
         /// The path.
         path: PathBuf,
     },
+    /// Another process trains in this folder.
+    #[error("{}: another process{} trains this run; wait until it ends, or stop it", .path.display(), .process.as_ref().map_or_else(String::new, |process| format!(" ({process})")))]
+    InUse {
+        /// The run's folder.
+        path: PathBuf,
+        /// The other process's number, where it could be read.
+        process: Option<String>,
+    },
     /// A file could not be read or written.
     #[error("{}: cannot {action} this: {source}", .path.display())]
     Io {

@@ -167,6 +167,11 @@ impl RunFolder {
         self.path.join("run.log")
     }
 
+    /// `run.lock`: held by the process that trains.
+    pub fn lock(&self) -> PathBuf {
+        self.path.join("run.lock")
+    }
+
     /// `result.json`: what the run gave.
     pub fn result(&self) -> PathBuf {
         self.path.join("result.json")

@@ -1,22 +1,18 @@
 //! `metrics.csv` and `steps.csv`: tables that grow as a run goes, and are cut back when it is resumed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::BufWriter;
+use std::io::{BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::RunError;
-use super::write::write_atomic;
 
 /// A row of a table that grows with a run's steps.
 pub trait LogRow: Serialize + DeserializeOwned {
     /// The names of the columns, in the order of the fields.
     const COLUMNS: &'static [&'static str];
-
-    /// How many steps were done when the row was written.
-    fn step(&self) -> u64;
 }
 
 /// A row of `metrics.csv`: one epoch. Times stand last.
@@ -54,10 +50,6 @@ impl LogRow for MetricsRow {
         "seconds",
         "images_per_second",
     ];
-
-    fn step(&self) -> u64 {
-        self.step
-    }
 }
 
 /// A row of `steps.csv`: one optimiser step. The time stands last.
@@ -77,10 +69,6 @@ pub struct StepRow {
 
 impl LogRow for StepRow {
     const COLUMNS: &'static [&'static str] = &["step", "epoch", "loss", "learning_rate", "seconds"];
-
-    fn step(&self) -> u64 {
-        self.step
-    }
 }
 
 /// A table on the disk that takes one row after another. Rows reach the disk at [`CsvLog::flush`].
@@ -106,20 +94,28 @@ impl<R: LogRow> CsvLog<R> {
         Ok(log)
     }
 
-    /// Goes on with the table of a run that is resumed after `last_step` steps: later rows are dropped.
-    /// A table that is missing is begun.
+    /// Goes on with the table of a resumed run: what lies beyond its first `length` bytes is cut off.
+    /// With a length of 0, or where the table is missing, it is begun.
     ///
     /// # Errors
-    /// [`RunError::Io`] where the file cannot be used, [`RunError::Damaged`] where it is no such table.
-    pub fn resume(path: &Path, last_step: u64) -> Result<Self, RunError> {
-        if !path.exists() {
-            return Self::create(path);
+    /// [`RunError::Io`] where the file cannot be used, [`RunError::Damaged`] where it is no such table
+    /// or too short.
+    pub fn resume(path: &Path, length: u64) -> Result<Self, RunError> {
+        if length == 0 || !path.exists() {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(RunError::io("replace", path)(error));
+                }
+                _ => return Self::create(path),
+            }
         }
-        truncate_to::<R>(path, last_step)?;
+        let io = |action| RunError::io(action, path);
+        check_whole_rows::<R>(path, length)?;
         let file = OpenOptions::new()
             .append(true)
             .open(path)
-            .map_err(RunError::io("open", path))?;
+            .map_err(io("open"))?;
+        file.set_len(length).map_err(io("cut"))?;
         Ok(Self::over(path, file))
     }
 
@@ -153,6 +149,20 @@ impl<R: LogRow> CsvLog<R> {
             .map_err(RunError::io("write", &self.path))
     }
 
+    /// Flushes all rows to the disk, so that they survive a loss of power, and gives the table's length
+    /// in bytes.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn sync(&mut self) -> Result<u64, RunError> {
+        self.flush()?;
+        let file = self.writer.get_ref().get_ref();
+        file.sync_all()
+            .and_then(|()| file.metadata())
+            .map(|metadata| metadata.len())
+            .map_err(RunError::io("write", &self.path))
+    }
+
     fn failed(&self, error: csv::Error) -> RunError {
         RunError::io("write", &self.path)(error.into())
     }
@@ -183,22 +193,26 @@ pub fn read_rows<R: LogRow>(path: &Path) -> Result<Vec<R>, RunError> {
         .map_err(RunError::damaged(path))
 }
 
-/// Rewrites the table without the rows after `last_step` steps, in one step.
-fn truncate_to<R: LogRow>(path: &Path, last_step: u64) -> Result<(), RunError> {
-    let failed = |error: csv::Error| RunError::io("write", path)(error.into());
-    let mut writer = csv::WriterBuilder::new()
-        .has_headers(false)
-        .from_writer(Vec::new());
-    writer.write_record(R::COLUMNS).map_err(failed)?;
-    for row in read_rows::<R>(path)? {
-        if row.step() <= last_step {
-            writer.serialize(row).map_err(failed)?;
-        }
-    }
-    let text = writer.into_inner().map_err(|error| RunError::Io {
-        action: "write",
+/// Checks that the first `length` bytes of a table are its header and whole rows.
+fn check_whole_rows<R: LogRow>(path: &Path, length: u64) -> Result<(), RunError> {
+    let damaged = |problem: String| RunError::Damaged {
         path: path.to_owned(),
-        source: std::io::Error::other(error.to_string()),
-    })?;
-    write_atomic(path, &text)
+        problem,
+    };
+    let mut table = fs::read(path).map_err(RunError::io("read", path))?;
+    let found = table.len();
+    table.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+    if (table.len() as u64) < length {
+        return Err(damaged(format!(
+            "it has {found} of the {length} bytes that the checkpoint counts on; put the file back, or \
+             remove it to begin a new table"
+        )));
+    }
+    let header = format!("{}\n", R::COLUMNS.join(","));
+    if !table.starts_with(header.as_bytes()) || table.last() != Some(&b'\n') {
+        return Err(damaged(format!(
+            "its first {length} bytes are not whole rows"
+        )));
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! | `folder` | creates a run's folder and knows the path of every file in it |
 //! | `find` | which folder the user means by `latest`, a name or a path |
 //! | `list` | all runs of an artifacts folder |
+//! | `lock` | keeps a second process out of a run |
 //! | `environment` | `environment.json`: what the run ran on |
 //! | `result` | `result.json`: what the run gave |
 //! | `metrics` | `metrics.csv` and `steps.csv`, which grow as the run goes |
@@ -16,6 +17,7 @@ mod error;
 mod find;
 mod folder;
 mod list;
+mod lock;
 mod metrics;
 mod predictions;
 mod result;
@@ -28,6 +30,7 @@ pub use error::RunError;
 pub use find::resolve;
 pub use folder::RunFolder;
 pub use list::{RunSummary, list};
+pub use lock::RunLock;
 pub use metrics::{CsvLog, LogRow, MetricsRow, StepRow, read_rows};
 pub use predictions::{
     CLASSES, ConfusionMatrix, Prediction, confusion, write_confusion, write_predictions,

@@ -16,16 +16,21 @@ use super::classifier::Batch;
 pub struct DeviceLoader {
     loader: Loader,
     device: Device,
+    first_epoch: u64,
+    first_step: usize,
     epoch: Arc<AtomicU64>,
 }
 
 impl DeviceLoader {
-    /// Batches of `loader` on `device`, from epoch `first_epoch` on, counted from 0.
+    /// Batches of `loader` on `device`, from step `first_step` of epoch `first_epoch` on, both counted
+    /// from 0.
     #[must_use]
-    pub fn new(loader: Loader, device: Device, first_epoch: u64) -> Self {
+    pub fn new(loader: Loader, device: Device, first_epoch: u64, first_step: usize) -> Self {
         Self {
             loader,
             device,
+            first_epoch,
+            first_step,
             epoch: Arc::new(AtomicU64::new(first_epoch)),
         }
     }
@@ -34,11 +39,16 @@ impl DeviceLoader {
 impl DataLoader<Batch> for DeviceLoader {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Batch> + 'a> {
         let epoch = self.epoch.fetch_add(1, Ordering::Relaxed);
+        let step = if epoch == self.first_epoch {
+            self.first_step
+        } else {
+            0
+        };
         Box::new(Batches {
             epoch: self.loader.epoch(epoch),
             device: self.device.clone(),
-            step: 0,
-            items_processed: 0,
+            step,
+            items_processed: (step * self.loader.config().batch_size).min(self.loader.len()),
             items_total: self.loader.len(),
             host: HostBatch::default(),
         })
@@ -74,7 +84,7 @@ impl Iterator for Batches {
     type Item = Result<Batch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.step == self.epoch.steps() {
+        if self.step >= self.epoch.steps() {
             return None;
         }
         if let Err(error) = self.epoch.batch(self.step, &mut self.host) {

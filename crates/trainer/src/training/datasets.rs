@@ -69,13 +69,15 @@ pub fn images(
         } => {
             verbosity.note("training on synthetic data, which is generated and no photograph");
             use cifar10::synthetic::{Part, generate};
+            let train = generate(Part::Train, train_images, recipe.seed);
+            let sha256 = cifar10::checksum::sha256(train.pixels());
             Ok(Data {
-                train: generate(Part::Train, train_images, recipe.seed),
+                train,
                 test: generate(Part::Test, test_images, recipe.seed),
                 record: DataRecord {
                     dataset,
                     origin: "generated".to_owned(),
-                    sha256: Vec::new(),
+                    sha256: vec![("training images".to_owned(), sha256)],
                 },
             })
         }

@@ -1,7 +1,39 @@
 //! What can end a run.
 
 use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+
+use super::checkpoint::{CheckpointError, Name};
+use crate::run::RunError;
+
+/// What usually helps where training diverges.
+const REMEDIES: &str = "start a new run with a lower learning rate (`--lr`), a longer warm-up (`--set \
+    schedule.warmup=0.3`) or another seed (`--seed`)";
+
+/// What to do after a run ended: make room, or go on, where going on would help.
+fn advice(source: &TrainError, saved: &Option<Name>, folder: &Path) -> String {
+    let kept = match saved {
+        Some(name) => format!("\nThe run is saved up to {name}"),
+        None => "\nThe run had not saved anything yet".to_owned(),
+    };
+    let run = folder.display();
+    let first = match source {
+        TrainError::Loss { .. } | TrainError::Weights { .. } | TrainError::OutOfMemory { .. } => {
+            return format!("{kept} in {run}");
+        }
+        other => match other.io_kind() {
+            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
+                "make room, then go on"
+            }
+            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
+                "make the folder writable, then go on"
+            }
+            _ => "go on",
+        },
+    };
+    format!("{kept}; {first} with:\n  trainer train --resume {run}")
+}
 
 /// A run failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,22 +60,49 @@ pub enum TrainError {
     #[error("training stopped: {0}")]
     Learner(String),
     /// The loss is no number any more.
-    #[error(
-        "the loss became {loss} at step {step}; the last checkpoint is kept. Try a lower \
-         learning rate (`--lr`), a longer warm-up (`--set schedule.warmup=0.3`) or another seed"
-    )]
+    #[error("the loss became {loss} at step {step}, with a gradient of norm {norm:e}; {REMEDIES}")]
     Loss {
         /// The step, from 1.
         step: u64,
         /// The loss.
         loss: f64,
+        /// The Euclidean norm of the step's gradient.
+        norm: f64,
+    },
+    /// A weight is no number any more.
+    #[error("weights became infinite or no numbers at step {step}; {REMEDIES}")]
+    Weights {
+        /// The step, from 1.
+        step: u64,
+    },
+    /// A checkpoint could not be written or read.
+    #[error(transparent)]
+    Checkpoint(#[from] super::checkpoint::CheckpointError),
+    /// A part of the program panicked.
+    #[error("a part of the program panicked, which is a defect: {0}")]
+    Panicked(String),
+    /// The device has too little memory.
+    #[error(
+        "the device's memory does not hold a batch of {batch_size} images; try a smaller one, such as \
+         --batch-size {}", (batch_size / 2).max(1)
+    )]
+    OutOfMemory {
+        /// Images in a batch.
+        batch_size: usize,
+    },
+    /// A run that was under way ended.
+    #[error("{source}{}", advice(.source, .saved, .folder))]
+    Ended {
+        /// What ended it.
+        source: Box<TrainError>,
+        /// The last checkpoint.
+        saved: Option<Name>,
+        /// The run's folder.
+        folder: PathBuf,
     },
     /// A run that ended has nothing left to train.
     #[error("{} is finished; there is nothing to resume", .0.display())]
     AlreadyFinished(PathBuf),
-    /// A run was cut off before its first checkpoint.
-    #[error("{} has no checkpoint to resume from; start the run anew", .0.display())]
-    NoCheckpoint(PathBuf),
     /// The weights could not be saved.
     #[error("the weights could not be saved in {}: {reason}", path.display())]
     Save {
@@ -74,6 +133,28 @@ impl TrainError {
         Self::Load {
             path: path.to_owned(),
             reason: reason.to_string(),
+        }
+    }
+
+    /// What kind of failure of the system it is, if it is one.
+    fn io_kind(&self) -> Option<ErrorKind> {
+        match self {
+            Self::Run(RunError::Io { source, .. })
+            | Self::Checkpoint(CheckpointError::Io { source, .. }) => Some(source.kind()),
+            _ => None,
+        }
+    }
+
+    /// The error of a run of batches of `batch_size` whose device, or any part, gave this reason.
+    pub(super) fn of_reason(reason: String, batch_size: usize, other: fn(String) -> Self) -> Self {
+        let lower = reason.to_lowercase();
+        if ["out of memory", "outofmemory", "not enough memory"]
+            .iter()
+            .any(|words| lower.contains(words))
+        {
+            Self::OutOfMemory { batch_size }
+        } else {
+            other(reason)
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::run::{MetricsRow, RunError, StepRow};
@@ -21,6 +21,7 @@ pub struct EpochLine {
 /// Writes lines, and says how much time is left.
 #[derive(Debug)]
 pub struct Log {
+    path: PathBuf,
     file: File,
     terminal: bool,
     start: Instant,
@@ -41,6 +42,7 @@ impl Log {
             .map_err(RunError::io("open", path))?;
         let now = Instant::now();
         Ok(Self {
+            path: path.to_owned(),
             file,
             terminal,
             start: now,
@@ -58,7 +60,15 @@ impl Log {
             // A closed terminal is no reason to end a run.
             let _ = writeln!(io::stderr(), "{text}");
         }
-        writeln!(self.file, "{text}").map_err(RunError::io("write", Path::new("run.log")))
+        self.note(text)
+    }
+
+    /// One line that only `run.log` gets.
+    ///
+    /// # Errors
+    /// [`RunError`] where the log cannot be written.
+    pub fn note(&mut self, text: &str) -> Result<(), RunError> {
+        writeln!(self.file, "{text}").map_err(RunError::io("write", &self.path))
     }
 
     /// A line for a step, if the last line is `every` ago.

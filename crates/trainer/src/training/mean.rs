@@ -1,9 +1,16 @@
 //! A weighted mean.
 
+use serde::{Deserialize, Serialize};
+
+use super::exact;
+
 /// The mean of values with weights, such as of batches with their numbers of images.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Mean {
+    #[serde(with = "exact")]
     sum: f64,
+    #[serde(with = "exact")]
     weight: f64,
 }
 

@@ -1,62 +1,54 @@
 //! Finds where an interrupted run goes on.
 
-use std::fs;
-use std::path::Path;
-
 use super::TrainError;
-use crate::run::{self, RunFolder, RunResult, RunState};
+use super::checkpoint::{Checkpoint, Store};
+use crate::run::{self, RunFolder, RunLock, RunResult, RunState};
 
 /// A run to go on with.
 pub struct Resumed {
     /// Its folder.
     pub folder: RunFolder,
-    /// The last epoch that was saved, from 1.
-    pub epoch: usize,
-    /// Seconds that its earlier parts trained.
-    pub seconds: f64,
+    /// Keeps other processes out of it.
+    pub lock: RunLock,
+    /// Where it goes on; none where it was cut off before its first checkpoint, and begins again.
+    pub checkpoint: Option<Checkpoint>,
+    /// A line for each thing that the user should know.
+    pub remarks: Vec<String>,
 }
 
 impl Resumed {
     /// The run `name` of `artifacts`, if it has something left to train.
     ///
     /// # Errors
-    /// [`TrainError`] where there is no such run, it is finished or it has no checkpoint.
-    pub fn find(artifacts: &Path, name: &str) -> Result<Self, TrainError> {
+    /// [`TrainError`] where there is no such run, another process trains it, it is finished or none of
+    /// its checkpoints is whole.
+    pub fn find(artifacts: &std::path::Path, name: &str) -> Result<Self, TrainError> {
         let folder = RunFolder::open(run::resolve(artifacts, name)?)?;
-        let result = RunResult::read(&folder.result()).ok();
-        if result
-            .as_ref()
-            .is_some_and(|r| r.state == RunState::Finished)
+        let lock = RunLock::take(&folder)?;
+        if folder.result().exists()
+            && RunResult::read(&folder.result())
+                .is_ok_and(|result| result.state == RunState::Finished)
         {
             return Err(TrainError::AlreadyFinished(folder.path().to_owned()));
         }
-        let epoch = last_checkpoint(&folder.checkpoints())
-            .ok_or_else(|| TrainError::NoCheckpoint(folder.path().to_owned()))?;
+        let store = Store::new(folder.checkpoints());
+        let found = store.latest()?;
+        let mut remarks: Vec<String> = found.refused.iter().map(ToString::to_string).collect();
+        match &found.checkpoint {
+            Some(checkpoint) => {
+                store.set_aside(&found.refused)?;
+                remarks.push(format!("going on from {}", checkpoint.path.display()));
+            }
+            None => remarks.push(format!(
+                "{} was cut off before its first checkpoint and begins again",
+                folder.path().display()
+            )),
+        }
         Ok(Self {
             folder,
-            epoch,
-            seconds: result.map_or(0.0, |result| result.seconds),
+            lock,
+            checkpoint: found.checkpoint,
+            remarks,
         })
     }
-}
-
-/// The latest epoch of which model, optimiser and schedule were all saved.
-fn last_checkpoint(folder: &Path) -> Option<usize> {
-    let whole = |epoch: &usize| {
-        ["model", "optim", "scheduler"]
-            .iter()
-            .all(|part| folder.join(format!("{part}-{epoch}.bpk")).is_file())
-    };
-    fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| {
-            let name = entry.ok()?.file_name();
-            name.to_str()?
-                .strip_prefix("model-")?
-                .strip_suffix(".bpk")?
-                .parse()
-                .ok()
-        })
-        .filter(whole)
-        .max()
 }

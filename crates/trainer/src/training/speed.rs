@@ -45,6 +45,8 @@ impl Metric for ImagesPerSecond {
         metadata: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
         let processed = metadata.progress.items_processed;
+        #[cfg(feature = "crash-points")]
+        panic_if_asked(processed);
         let (start, first) = *self.start.get_or_insert((Instant::now(), processed));
         let seconds = start.elapsed().as_secs_f64();
         // The first batch starts the clock and has no rate of its own.
@@ -92,5 +94,18 @@ impl Numeric for ImagesPerSecond {
 
     fn final_value(&self) -> NumericEntry {
         self.state.final_value()
+    }
+}
+
+/// `TRAINER_PANIC_AT=N` makes the thread of the metrics panic at image N of an epoch, for a test.
+#[cfg(feature = "crash-points")]
+#[allow(clippy::panic, reason = "a panic is what the test asks for")]
+fn panic_if_asked(processed: usize) {
+    let at = std::env::var("TRAINER_PANIC_AT").ok();
+    if at
+        .and_then(|at| at.parse().ok())
+        .is_some_and(|at: usize| processed >= at)
+    {
+        panic!("a test asked for this panic");
     }
 }

@@ -4,22 +4,30 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::store::{ModuleRecord, ModuleSnapshot, SafetensorsStore};
+use burn::tensor::Bytes;
 use model::Network;
 
 use super::TrainError;
-use crate::run;
+use crate::run::{self, RunError};
+
+/// A network's weights as a burnpack.
+///
+/// # Errors
+/// [`TrainError::Learner`] where they cannot be read from the device.
+pub fn to_bytes(network: &Network) -> Result<Bytes, TrainError> {
+    network
+        .clone()
+        .into_record()
+        .into_bytes()
+        .map_err(|error| TrainError::Learner(error.to_string()))
+}
 
 /// Saves a network's weights as a burnpack, written beside and renamed.
 ///
 /// # Errors
 /// [`TrainError`] where the file cannot be written.
 pub fn save(network: &Network, path: &Path) -> Result<(), TrainError> {
-    let bytes = network
-        .clone()
-        .into_record()
-        .into_bytes()
-        .map_err(|error| TrainError::save(path, error))?;
-    Ok(run::write_atomic(path, &bytes)?)
+    Ok(run::write_atomic(path, &to_bytes(network)?)?)
 }
 
 /// `network` with the weights of a burnpack.
@@ -27,22 +35,31 @@ pub fn save(network: &Network, path: &Path) -> Result<(), TrainError> {
 /// # Errors
 /// [`TrainError::Load`] where the file is absent, damaged or of another network.
 pub fn load(network: Network, path: &Path) -> Result<Network, TrainError> {
-    let record = ModuleRecord::load(path).map_err(|error| TrainError::load(path, error))?;
-    network
-        .try_load_record(record)
-        .map_err(|error| TrainError::load(path, error))
+    let bytes = std::fs::read(path).map_err(RunError::io("read", path))?;
+    from_bytes(network, Bytes::from_bytes_vec(bytes)).map_err(|error| TrainError::load(path, error))
 }
 
-/// Saves a network's weights as safetensors, under the names that PyTorch gives them.
+/// `network` with the weights of a burnpack in memory.
 ///
 /// # Errors
-/// [`TrainError::Save`] where the file cannot be written.
+/// What Burn says where they are damaged or of another network.
+pub fn from_bytes(network: Network, bytes: Bytes) -> Result<Network, burn::store::RecordError> {
+    network.try_load_record(ModuleRecord::from_bytes(bytes)?)
+}
+
+/// Saves a network's weights as safetensors, under the names that PyTorch gives them, written beside
+/// and renamed.
+///
+/// # Errors
+/// [`TrainError`] where the file cannot be written.
 pub fn save_safetensors(network: &Network, path: &Path) -> Result<(), TrainError> {
     // The variant of the enum that holds the network is no part of PyTorch's names.
-    let mut store = SafetensorsStore::from_file(path)
-        .skip_enum_variants(true)
-        .overwrite(true);
+    let mut store = SafetensorsStore::from_bytes(None).skip_enum_variants(true);
     network
         .save_into(&mut store)
-        .map_err(|error| TrainError::save(path, error))
+        .map_err(|error| TrainError::save(path, error))?;
+    let bytes = store
+        .get_bytes()
+        .map_err(|error| TrainError::save(path, error))?;
+    Ok(run::write_atomic(path, &bytes)?)
 }

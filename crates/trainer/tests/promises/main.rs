@@ -1,11 +1,18 @@
 //! What the program promises, checked through its front door: the built binary.
 #![allow(clippy::unwrap_used)]
 
+#[cfg(unix)]
+mod faults;
 mod refusals;
+#[cfg(unix)]
+mod resume;
 mod runs;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use serde_json::Value;
 
 /// Runs the trainer with `arguments`, run folders in `artifacts`, no terminal.
 fn trainer(artifacts: &Path, arguments: &[&str]) -> Output {
@@ -26,4 +33,66 @@ fn command(artifacts: &Path, arguments: &[&str]) -> Command {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The smoke recipe with fewer images and epochs.
+const SMALL: [&str; 8] = [
+    "--config",
+    "smoke",
+    "--set",
+    "data.train_images=600",
+    "--set",
+    "data.test_images=100",
+    "--epochs",
+    "3",
+];
+
+fn result(run: &Path) -> Value {
+    serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap()
+}
+
+/// The tensors of a safetensors file: what stands after its header, which is no promise.
+fn weights(run: &Path) -> Vec<u8> {
+    let bytes = fs::read(run.join("model.safetensors")).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    bytes[8 + header..].to_vec()
+}
+
+/// A table without its columns of times, which stand last.
+fn table(run: &Path, name: &str, times: usize) -> Vec<Vec<String>> {
+    fs::read_to_string(run.join(name))
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let mut cells: Vec<String> = line.split(',').map(str::to_owned).collect();
+            cells.truncate(cells.len() - times);
+            cells
+        })
+        .collect()
+}
+
+fn finished(artifacts: &Path, extra: &[&str]) -> PathBuf {
+    let output = trainer(artifacts, &[&SMALL[..], extra].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    fs::canonicalize(artifacts.join("latest")).unwrap()
+}
+
+fn assert_equal_runs(a: &Path, b: &Path) {
+    assert_eq!(weights(a), weights(b), "weights");
+    assert_eq!(table(a, "steps.csv", 1), table(b, "steps.csv", 1));
+    assert_eq!(table(a, "metrics.csv", 2), table(b, "metrics.csv", 2));
+    for file in ["predictions.csv", "confusion.csv"] {
+        assert_eq!(table(a, file, 0), table(b, file, 0), "{file}");
+    }
+    for field in [
+        "steps",
+        "train_loss",
+        "valid_accuracy",
+        "test_accuracy",
+        "best_epoch",
+        "best_valid_accuracy",
+        "state",
+    ] {
+        assert_eq!(result(a)[field], result(b)[field], "{field}");
+    }
 }

@@ -60,15 +60,23 @@ fn a_resumed_table_equals_the_uninterrupted_one() {
         for step in steps {
             log.append(&row(step)).unwrap();
         }
-        log.flush().unwrap();
+        log.sync().unwrap()
     };
     write(CsvLog::create(&whole).unwrap(), 1..=9);
-    write(CsvLog::resume(&resumed, 0).unwrap(), 1..=7);
+    write(CsvLog::resume(&resumed, 0).unwrap(), 1..=3);
+    let saved = write(CsvLog::resume(&resumed, 0).unwrap(), 1..=5);
+    write(CsvLog::resume(&resumed, saved).unwrap(), 6..=7);
     let mut text = fs::read_to_string(&resumed).unwrap();
     text.push_str("8,1,0.1");
     fs::write(&resumed, text).unwrap();
-    write(CsvLog::resume(&resumed, 5).unwrap(), 6..=9);
+    write(CsvLog::resume(&resumed, saved).unwrap(), 6..=9);
     assert_eq!(fs::read(&whole).unwrap(), fs::read(&resumed).unwrap());
+
+    fs::write(&resumed, &fs::read(&whole).unwrap()[..saved as usize - 3]).unwrap();
+    let error = CsvLog::<StepRow>::resume(&resumed, saved).unwrap_err();
+    assert!(error.to_string().contains("bytes"), "{error}");
+    let error = CsvLog::<StepRow>::resume(&resumed, saved - 10).unwrap_err();
+    assert!(error.to_string().contains("whole rows"), "{error}");
 }
 
 #[test]

@@ -5,16 +5,18 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// Builds the trainer as `cargo run` would, in the optimised dev profile, and returns the program's path.
+/// Builds the trainer as `cargo run` would, in the optimised dev profile, with `features`, and returns the
+/// program's path.
 ///
 /// # Errors
 /// A message where cargo cannot be started, the build fails or cargo names no program.
-pub fn build(root: &Path) -> Result<PathBuf, String> {
+pub fn build(root: &Path, features: &[&str]) -> Result<PathBuf, String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     // Warnings, errors and progress go to the terminal as usual; only messages for programs come here.
     let output = Command::new(cargo)
         .args(["build", "--package", "trainer", "--bin", "trainer"])
         .arg("--message-format=json-render-diagnostics")
+        .args(features.iter().flat_map(|feature| ["--features", feature]))
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()

@@ -1,0 +1,150 @@
+//! The state of Burn's Learner as bytes, and back.
+//!
+//! A Learner gives the state of its optimiser and its schedule to a checkpointer only. The one here
+//! keeps what it is given instead of writing it, so that all parts go into one checkpoint.
+
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use burn::lr_scheduler::LrSchedulerRecord;
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::module::Module;
+use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::store::ModuleRecord;
+use burn::tensor::Bytes;
+use burn::train::checkpoint::{
+    AsyncCheckpointer, Checkpoint as Part, Checkpointer, CheckpointerError, CheckpointingAction,
+    CheckpointingStrategy,
+};
+use burn::train::metric::store::EventStoreClient;
+use burn::train::{Learner, LearningCheckpointer};
+
+use super::error::CheckpointError;
+use super::restore::Checkpoint;
+use super::{MODEL, OPTIMIZER, SCHEDULE};
+use crate::training::{Classifier, Schedule, TrainError, lock};
+
+/// Takes the state out of a Learner.
+pub(crate) struct Mailbox {
+    checkpointer: LearningCheckpointer<Classifier>,
+    model: Receiver<ModuleRecord>,
+    optimizer: Receiver<OptimizerRecord>,
+    schedule: Receiver<LrSchedulerRecord>,
+}
+
+impl Mailbox {
+    /// A mailbox with nothing in it.
+    pub fn new() -> Self {
+        let (model_slot, model) = Slot::new();
+        let (optimizer_slot, optimizer) = Slot::new();
+        let (schedule_slot, schedule) = Slot::new();
+        Self {
+            checkpointer: LearningCheckpointer::new(
+                AsyncCheckpointer::new(model_slot),
+                AsyncCheckpointer::new(optimizer_slot),
+                AsyncCheckpointer::new(schedule_slot),
+                Box::new(Always),
+            ),
+            model,
+            optimizer,
+            schedule,
+        }
+    }
+
+    /// The Learner's weights with running statistics, optimiser state and schedule state, each with
+    /// the name of its part.
+    ///
+    /// # Errors
+    /// [`TrainError`] where the state cannot be read.
+    pub fn take(
+        &mut self,
+        learner: &Learner<Classifier>,
+        events: &EventStoreClient,
+    ) -> Result<[(&'static str, Bytes); 3], TrainError> {
+        // The last batch's running statistics wait beside the others until the next step or until
+        // a copy for validation is made, and a record would be without them.
+        drop(learner.model().valid());
+        self.checkpointer.checkpoint(learner, 0, events);
+        Ok([
+            (MODEL, received(&self.model)?),
+            (OPTIMIZER, received(&self.optimizer)?),
+            (SCHEDULE, received(&self.schedule)?),
+        ])
+    }
+}
+
+/// The bytes of what a slot passed on.
+fn received<R: Part>(records: &Receiver<R>) -> Result<Bytes, TrainError> {
+    let record = records
+        .recv()
+        .map_err(|error| TrainError::Learner(error.to_string()))?;
+    record
+        .checkpoint_into_bytes()
+        .map_err(|error| TrainError::Learner(error.to_string()))
+}
+
+/// Passes on what it is given.
+struct Slot<R>(Mutex<Sender<R>>);
+
+impl<R> Slot<R> {
+    fn new() -> (Self, Receiver<R>) {
+        let (sender, receiver) = channel();
+        (Self(Mutex::new(sender)), receiver)
+    }
+}
+
+impl<R: Part> Checkpointer<R> for Slot<R> {
+    fn save(&self, _epoch: usize, record: R) -> Result<(), CheckpointerError> {
+        lock(&self.0)
+            .send(record)
+            .map_err(|error| CheckpointerError::Unknown(error.to_string()))
+    }
+
+    fn delete(&self, _epoch: usize) -> Result<(), CheckpointerError> {
+        Ok(())
+    }
+
+    fn restore(&self, _epoch: usize) -> Result<R, CheckpointerError> {
+        Err(CheckpointerError::Unknown(
+            "checkpoints are restored before the Learner is made".to_owned(),
+        ))
+    }
+}
+
+/// Saves whenever it is asked.
+struct Always;
+
+impl CheckpointingStrategy for Always {
+    fn checkpointing(&mut self, _: usize, _: &EventStoreClient) -> Vec<CheckpointingAction> {
+        vec![CheckpointingAction::Save]
+    }
+}
+
+/// `classifier`, `optimizer` and `schedule` with the state that `checkpoint` holds.
+///
+/// # Errors
+/// [`CheckpointError::Load`] where a part does not fit.
+pub(crate) fn load_learner(
+    checkpoint: &mut Checkpoint,
+    classifier: Classifier,
+    optimizer: ModuleOptimizer,
+    schedule: Schedule,
+) -> Result<(Classifier, ModuleOptimizer, ModuleLrScheduler), CheckpointError> {
+    let path = checkpoint.path.clone();
+    let misfit = |part, reason: String| CheckpointError::Load {
+        path: path.clone(),
+        part,
+        reason,
+    };
+    let mut bytes = |part| checkpoint.take(part).map(Bytes::from_bytes_vec);
+    let classifier = ModuleRecord::from_bytes(bytes(MODEL)?)
+        .and_then(|record| classifier.try_load_record(record))
+        .map_err(|error| misfit(MODEL, error.to_string()))?;
+    let optimizer = OptimizerRecord::from_bytes(bytes(OPTIMIZER)?)
+        .map(|record| optimizer.load_record(record))
+        .map_err(|error| misfit(OPTIMIZER, error.to_string()))?;
+    let record = LrSchedulerRecord::from_bytes(bytes(SCHEDULE)?)
+        .map_err(|error| misfit(SCHEDULE, error.to_string()))?;
+    let schedule = ModuleLrScheduler::from(schedule).load_record(record);
+    Ok((classifier, optimizer, schedule))
+}

@@ -1,0 +1,101 @@
+//! A run's last files.
+
+use model::Network;
+
+use super::session::Session;
+use super::{Run, TrainError, weights};
+use crate::evaluation;
+use crate::recipe::Select;
+use crate::run::{self, RunResult, RunState};
+
+impl Run<'_> {
+    /// Saves the weights that the recipe selects, tests them unless the run was interrupted, and writes
+    /// the result.
+    pub(super) fn finish(
+        &self,
+        mut network: Network,
+        session: &Session,
+    ) -> Result<RunResult, TrainError> {
+        let folder = self.folder;
+        if self.recipe.select == Select::Best && !session.stopped {
+            let best = session.saver.best_weights().cloned().ok_or_else(|| {
+                TrainError::load(
+                    folder.path(),
+                    "no epoch was validated, so there is no best one",
+                )
+            })?;
+            network = weights::from_bytes(network, best)
+                .map_err(|error| TrainError::load(folder.path(), error))?;
+        }
+        weights::save(&network, &folder.model_burnpack())?;
+        weights::save_safetensors(&network, &folder.model_safetensors())?;
+        let test_accuracy = if session.stopped {
+            None
+        } else {
+            let test = evaluation::predict(&network, &self.loaders.test, self.device)?;
+            run::write_predictions(&folder.predictions(), &cifar10::CLASS_NAMES, &test)?;
+            let confusion = run::confusion(&test)?;
+            run::write_confusion(&folder.confusion(), &cifar10::CLASS_NAMES, &confusion)?;
+            Some(evaluation::accuracy(&test))
+        };
+        let state = if session.stopped {
+            RunState::Interrupted
+        } else {
+            RunState::Finished
+        };
+        let result = self.result(session, state, test_accuracy, None);
+        result.write(&folder.result())?;
+        Ok(result)
+    }
+
+    /// Notes in the run's folder that it failed, and says how far it is saved.
+    pub(super) fn fail(&self, error: TrainError, session: &mut Session) -> TrainError {
+        let error = match error {
+            TrainError::Device(reason) => {
+                TrainError::of_reason(reason, self.recipe.batch_size, TrainError::Device)
+            }
+            TrainError::Learner(reason) => {
+                TrainError::of_reason(reason, self.recipe.batch_size, TrainError::Learner)
+            }
+            other => other,
+        };
+        session.read_clock();
+        let result = self.result(session, RunState::Failed, None, Some(error.to_string()));
+        // The disk may be what failed; the error itself is the one to report.
+        let _ = result.write(&self.folder.result());
+        let _ = session.log.note(&format!("error: {error}"));
+        TrainError::Ended {
+            source: Box::new(error),
+            saved: session.saver.last_saved(),
+            folder: self.folder.path().to_owned(),
+        }
+    }
+
+    fn result(
+        &self,
+        session: &Session,
+        state: RunState,
+        test_accuracy: Option<f64>,
+        error: Option<String>,
+    ) -> RunResult {
+        let record = &session.record;
+        RunResult {
+            recipe: self.recipe.name.clone(),
+            network: self.recipe.network.clone(),
+            backend: self.options.device.backend.name().to_owned(),
+            seed: self.recipe.seed,
+            dataset: self.recipe.data.source.name().to_owned(),
+            epochs: self.recipe.epochs,
+            steps: record.steps,
+            train_loss: record.train_loss,
+            valid_accuracy: record.valid_accuracy,
+            best_epoch: record.best.map(|best| best.epoch),
+            best_valid_accuracy: record.best.map(|best| best.accuracy),
+            test_accuracy,
+            state,
+            error,
+            seconds: record.seconds,
+            images_per_second: record.images as f64 / record.seconds,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! When a run is saved, and what goes into a checkpoint.
+
+use std::time::{Duration, Instant};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Bytes, Tensor};
+use burn::train::Learner;
+use burn::train::metric::store::EventStoreClient;
+
+use super::checkpoint::{BEST, FORMAT, Identity, Keep, Mailbox, Manifest, Name, Store};
+use super::record::{Figures, Place, Record};
+use super::tables::Tables;
+use super::{Classifier, TrainError};
+use crate::recipe::CheckpointSpec;
+
+/// Saves a run.
+pub struct Saver {
+    store: Store,
+    mailbox: Mailbox,
+    spec: CheckpointSpec,
+    steps_per_epoch: u64,
+    identity: Identity,
+    best_weights: Option<Bytes>,
+    last: Option<(Place, Name)>,
+    last_time: Instant,
+}
+
+/// A checkpoint that was written.
+#[derive(Debug, Clone, Copy)]
+pub struct Saved {
+    /// Its name.
+    pub name: Name,
+    /// How long training waited for it.
+    pub took: Duration,
+}
+
+impl Saver {
+    /// A saver of a run that begins, or goes on from a checkpoint at `last`, whose best epoch's
+    /// weights are `best_weights`.
+    pub fn new(
+        store: Store,
+        spec: CheckpointSpec,
+        steps_per_epoch: u64,
+        identity: Identity,
+        last: Option<(Place, Name)>,
+        best_weights: Option<Vec<u8>>,
+    ) -> Self {
+        Self {
+            store,
+            mailbox: Mailbox::new(),
+            spec,
+            steps_per_epoch,
+            identity,
+            best_weights: best_weights.map(Bytes::from_bytes_vec),
+            last,
+            last_time: Instant::now(),
+        }
+    }
+
+    /// Whether the run is to be saved after step `step` of the whole run.
+    pub fn is_due_after_step(&self, step: u64) -> bool {
+        let every_steps = self.spec.every_steps as u64;
+        let every_minutes = self.spec.every_minutes;
+        (every_steps > 0 && step.is_multiple_of(every_steps))
+            || (every_minutes > 0.0
+                && self.last_time.elapsed().as_secs_f64() >= 60.0 * every_minutes)
+    }
+
+    /// Whether the run is to be saved after `epoch`, the last of the run or not.
+    pub fn is_due_after_epoch(&self, epoch: u64) -> bool {
+        let every_epochs = self.spec.every_epochs as u64;
+        let keep_every = self.spec.keep_every as u64;
+        (every_epochs > 0 && epoch.is_multiple_of(every_epochs))
+            || (keep_every > 0 && epoch.is_multiple_of(keep_every))
+    }
+
+    /// Whether the run was last saved at `place`.
+    pub fn is_saved_at(&self, place: Place) -> bool {
+        self.last.is_some_and(|(last, _)| last == place)
+    }
+
+    /// The last checkpoint.
+    pub fn last_saved(&self) -> Option<Name> {
+        self.last.map(|(_, name)| name)
+    }
+
+    /// Keeps the weights of a new best epoch for the next checkpoint.
+    ///
+    /// # Errors
+    /// [`TrainError`] where the weights cannot be read.
+    pub fn keep_best(&mut self, learner: &Learner<Classifier>) -> Result<(), TrainError> {
+        self.best_weights = Some(super::weights::to_bytes(&learner.model().valid().network)?);
+        Ok(())
+    }
+
+    /// The best epoch's weights.
+    pub fn best_weights(&self) -> Option<&Bytes> {
+        self.best_weights.as_ref()
+    }
+
+    /// Saves the run, and deletes checkpoints that are not kept.
+    ///
+    /// # Errors
+    /// [`TrainError`] where it cannot be saved. What was saved before is still there.
+    pub fn save(
+        &mut self,
+        learner: &Learner<Classifier>,
+        events: &EventStoreClient,
+        tables: &mut Tables,
+        (place, figures, record): (Place, &Figures, &Record),
+    ) -> Result<Saved, TrainError> {
+        let start = Instant::now();
+        if !weights_are_finite(&learner.model())? {
+            return Err(TrainError::Weights { step: record.steps });
+        }
+        let state = self.mailbox.take(learner, events)?;
+        let mut parts: Vec<(&str, &[u8])> = state
+            .iter()
+            .map(|(part, content)| (*part, &**content))
+            .collect();
+        if let Some(best) = &self.best_weights {
+            parts.push((BEST, best));
+        }
+        let manifest = Manifest {
+            format: FORMAT,
+            program: env!("CARGO_PKG_VERSION").to_owned(),
+            identity: self.identity.clone(),
+            place,
+            figures: figures.clone(),
+            record: record.clone(),
+            tables: tables.sync()?,
+            parts: Vec::new(),
+        };
+        let name = self.store.commit(manifest, &parts)?;
+        self.last = Some((place, name));
+        self.last_time = Instant::now();
+        self.store.sweep(&Keep {
+            newest: self.spec.keep,
+            best: record.best.map(|best| best.step),
+            every_steps: self.spec.keep_every as u64 * self.steps_per_epoch,
+        })?;
+        Ok(Saved {
+            name,
+            took: start.elapsed(),
+        })
+    }
+}
+
+/// Whether no weight and no running statistic is infinite or no number. A run that goes wrong shows
+/// it in its loss one step later only, and its last checkpoint must be a good one.
+fn weights_are_finite(classifier: &Classifier) -> Result<bool, TrainError> {
+    let mut sum = SumOfZeros(Ok(0.0));
+    classifier.visit(&mut sum);
+    Ok(sum.0? == 0.0)
+}
+
+/// Sums all values times zero, which is 0 for finite ones and NaN for others.
+struct SumOfZeros(Result<f64, TrainError>);
+
+impl ModuleVisitor for SumOfZeros {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Ok(sum) = &mut self.0 {
+            let zero = param.val().detach().mul_scalar(0.0).sum();
+            match zero.try_into_scalar::<f64>() {
+                Ok(zero) => *sum += zero,
+                Err(error) => self.0 = Err(TrainError::device(error)),
+            }
+        }
+    }
+}

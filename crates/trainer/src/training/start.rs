@@ -1,0 +1,151 @@
+//! A run's folder, its first lines, and where it begins.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
+
+use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
+use burn::tensor::Device;
+use burn::train::Learner;
+use model::Network;
+
+use super::checkpoint::{BEST, Checkpoint, Store, TableLengths, load_learner};
+use super::datasets::Data;
+use super::log::Log;
+use super::record::{Figures, Place, Record};
+use super::saver::Saver;
+use super::session::Session;
+use super::strategy::lock;
+use super::tables::Tables;
+use super::{Classifier, Run, Schedule, TrainError, TrainOptions, optimizer};
+use crate::progress::Verbosity;
+use crate::recipe::Recipe;
+use crate::run::{self, Environment, RunFolder};
+
+/// Makes the run's folder, the last thing before training starts.
+pub(super) fn start_folder(
+    recipe: &Recipe,
+    options: &TrainOptions,
+    device: &Device,
+    data: &Data,
+) -> Result<RunFolder, TrainError> {
+    let now = SystemTime::now();
+    let folder = RunFolder::create(&options.artifacts, &recipe.name, now)?;
+    run::write_atomic(&folder.config(), recipe.to_toml().as_bytes())?;
+    Environment {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
+        rustc: option_env!("TRAINER_RUSTC").unwrap_or("unknown").to_owned(),
+        burn: "0.22.1".to_owned(),
+        backend: options.device.backend.name().to_owned(),
+        device: options.device.describe(device),
+        threads: options.device.threads(),
+        cpu: run::cpu_model(),
+        os: std::env::consts::OS.to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        data: data.record.clone(),
+        recipe_hash: recipe.hash(),
+        command: std::env::args().collect(),
+        started: Environment::timestamp(now),
+    }
+    .write(&folder.environment())?;
+    Ok(folder)
+}
+
+impl Run<'_> {
+    /// The run as it starts, and Burn's Learner of it.
+    pub(super) fn start(
+        &self,
+        network: Network,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<(Session, Learner<Classifier>), TrainError> {
+        let recipe = self.recipe;
+        let classifier = Classifier::new(network, recipe.loss.label_smoothing);
+        let optimizer = optimizer::optimizer(&recipe.optimizer)?;
+        let steps_per_epoch = self.loaders.train.steps() as u64;
+        let schedule = Schedule::new(
+            recipe.schedule.clone(),
+            recipe.optimizer.lr(),
+            self.steps(),
+            steps_per_epoch,
+        );
+        let (last, figures, record, lengths, best, parts);
+        match checkpoint {
+            Some(mut found) => {
+                let manifest = found.manifest.clone();
+                parts = load_learner(&mut found, classifier, optimizer, schedule)?;
+                best = match manifest.record.best {
+                    Some(_) => Some(found.take(BEST)?),
+                    None => None,
+                };
+                (last, figures) = (Some((manifest.place, found.name)), manifest.figures);
+                (record, lengths) = (manifest.record, manifest.tables);
+            }
+            None => {
+                parts = (classifier, optimizer, ModuleLrScheduler::from(schedule));
+                (last, best, figures) = (None, None, Figures::default());
+                (record, lengths) = (Record::default(), TableLengths::default());
+            }
+        }
+        let verbosity = self.options.verbosity;
+        let session = Session {
+            place: last.map_or_else(Place::default, |(place, _)| place),
+            figures,
+            record,
+            tables: Tables::open(self.folder, lengths)?,
+            log: Log::open(
+                &self.folder.log(),
+                !self.shows_dashboard() && verbosity != Verbosity::Quiet,
+            )?,
+            saver: Saver::new(
+                Store::new(self.folder.checkpoints()),
+                recipe.checkpoint,
+                steps_per_epoch,
+                self.identity.clone(),
+                last,
+                best,
+            ),
+            line_every: Duration::from_secs(if verbosity == Verbosity::Verbose {
+                1
+            } else {
+                5
+            }),
+            clock: (Instant::now(), 0.0),
+            stopped: false,
+            error: None,
+        };
+        let (classifier, optimizer, schedule) = parts;
+        Ok((session, Learner::new(classifier, optimizer, schedule)))
+    }
+
+    /// The first lines of the log.
+    pub(super) fn start_log(
+        &self,
+        session: &Mutex<Session>,
+        remarks: &[String],
+    ) -> Result<(), TrainError> {
+        let log = &mut lock(session).log;
+        for remark in remarks {
+            log.note(remark)?;
+        }
+        log.line(&format!(
+            "{} on {}, {} images for training, {} held out, {} epochs, {} steps: {}",
+            self.recipe.network,
+            self.recipe.data.source.name(),
+            self.loaders.train.len(),
+            self.loaders.valid.len(),
+            self.recipe.epochs.ceil(),
+            self.steps(),
+            self.folder.path().display(),
+        ))?;
+        if self.options.verbosity == Verbosity::Verbose {
+            log.line(&format!(
+                "{} on {}, {} threads, data from {}",
+                self.options.device.backend.name(),
+                self.options.device.describe(self.device),
+                self.options.device.threads(),
+                self.origin,
+            ))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! What goes wrong around a run costs nothing that was saved.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use super::resume::{Running, last_step, resumed};
+use super::{SMALL, assert_equal_runs, command, finished, result, text, trainer};
+
+const OFTEN: [&str; 2] = ["--set", "checkpoint.every_steps=3"];
+
+#[test]
+fn a_second_process_is_refused_and_the_lock_dies_with_the_first() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let mut running = Running::start(artifacts.path(), &["--epochs", "200"]);
+    running.wait_for_step(13);
+    let second = trainer(artifacts.path(), &["--resume", "latest"]);
+    let message = text(&second.stderr);
+    assert_eq!(second.status.code(), Some(1));
+    assert!(message.contains("another process"), "{message}");
+    assert!(
+        message.contains(&running.child.id().to_string()),
+        "{message}"
+    );
+    running.signal("-KILL");
+    let mut third = command(artifacts.path(), &["--resume", "latest"])
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    running.child = {
+        let saved = last_step(&running.run);
+        while last_step(&running.run) <= saved {
+            assert!(third.try_wait().unwrap().is_none(), "it was refused");
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        third
+    };
+    assert_eq!(running.signal("-INT"), Some(130));
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_the_run_and_leaves_a_good_checkpoint() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let settings = ["--lr", "1000", "--set", "checkpoint.every_steps=1"];
+    let settings = [&settings[..], &["--set", "schedule.warmup=0.9"]].concat();
+    let output = trainer(artifacts.path(), &[&SMALL[..], &settings].concat());
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("at step"), "{message}");
+    for words in ["--lr", "schedule.warmup", "--seed", "saved up to step-"] {
+        assert!(message.contains(words), "{message}");
+    }
+    let run = fs::canonicalize(artifacts.path().join("latest")).unwrap();
+    assert_eq!(result(&run)["state"], "failed");
+    assert!(result(&run)["error"].as_str().unwrap().contains("step"));
+    // The checkpoint is a whole one, and its weights are numbers: a resumed run comes to the same end.
+    let again = trainer(artifacts.path(), &["--resume", "latest"]);
+    let first = message.lines().find(|line| line.contains("error: "));
+    let second = text(&again.stderr);
+    assert_eq!(second.lines().find(|line| line.contains("error: ")), first);
+}
+
+#[test]
+fn closed_standard_output_and_error_lose_nothing() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let whole = finished(artifacts.path(), &[]);
+    let mut child = command(artifacts.path(), &[&SMALL[..], &["-v"]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let run = fs::canonicalize(artifacts.path().join("latest")).unwrap();
+    assert_ne!(run, whole);
+    assert_equal_runs(&run, &whole);
+}
+
+#[test]
+fn a_folder_of_checkpoints_that_is_deleted_during_the_run_is_made_again() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let settings = [&OFTEN[..], &["--epochs", "6"]].concat();
+    let whole = finished(artifacts.path(), &settings);
+    let mut running = Running::start(artifacts.path(), &settings);
+    running.wait_for_step(9);
+    // A save may be under way inside; then the run stops with one message.
+    while fs::remove_dir_all(running.run.join("checkpoints")).is_err() {}
+    let code = running.child.wait().unwrap().code();
+    if code != Some(0) {
+        assert_eq!(code, Some(1));
+        resumed(artifacts.path(), &[]);
+    }
+    assert_equal_runs(&running.run, &whole);
+    assert!(last_step(&running.run) == 6 * 13);
+}
+
+/// A limit on the size of files stands for a full disk, since a test cannot fill one: the first part
+/// of the first checkpoint does not fit.
+#[test]
+fn a_write_that_does_not_fit_ends_the_run_with_one_message_and_it_resumes_after_room_is_made() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let whole = finished(artifacts.path(), &[]);
+    let limited = command(artifacts.path(), &SMALL);
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; ulimit -f 300; exec \"$0\" \"$@\""])
+        .arg(limited.get_program())
+        .args(limited.get_args())
+        .output()
+        .unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("model.bpk"), "{message}");
+    assert!(message.contains("make room, then go on with"), "{message}");
+    assert!(!message.contains("panicked"), "{message}");
+    let run = fs::canonicalize(artifacts.path().join("latest")).unwrap();
+    resumed(artifacts.path(), &[]);
+    assert_equal_runs(&run, &whole);
+}

@@ -1,0 +1,188 @@
+//! A run that is cut off anywhere resumes to the same end, bit for bit.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use super::{SMALL, assert_equal_runs, command, finished, result, text, trainer};
+
+/// A run in a process of its own.
+pub struct Running {
+    pub child: Child,
+    pub run: PathBuf,
+}
+
+impl Running {
+    /// Starts the small recipe with `extra`, and waits until its folder is there.
+    pub fn start(artifacts: &Path, extra: &[&str]) -> Self {
+        let before = fs::canonicalize(artifacts.join("latest")).ok();
+        let child = command(artifacts, &[&SMALL[..], extra].concat())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self::wait_for_folder(artifacts, child, before.as_deref())
+    }
+
+    /// Goes on with the latest run.
+    fn resume(artifacts: &Path) -> Self {
+        let child = command(artifacts, &["--resume", "latest"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self::wait_for_folder(artifacts, child, None)
+    }
+
+    fn wait_for_folder(artifacts: &Path, child: Child, before: Option<&Path>) -> Self {
+        loop {
+            if let Ok(run) = fs::canonicalize(artifacts.join("latest"))
+                && before != Some(&run)
+                && run.join("config.toml").exists()
+            {
+                return Self { child, run };
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// Waits until a checkpoint of step `step` or later is there.
+    pub fn wait_for_step(&mut self, step: u64) {
+        while last_step(&self.run) < step {
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended early");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends a signal and gives the exit code, which a killed process has not.
+    pub fn signal(&mut self, name: &str) -> Option<i32> {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &id]).status().unwrap();
+        assert!(sent.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
+/// The step of the newest checkpoint; 0 where there is none.
+pub fn last_step(run: &Path) -> u64 {
+    let Ok(entries) = fs::read_dir(run.join("checkpoints")) else {
+        return 0;
+    };
+    entries
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name().into_string().ok()?;
+            name.strip_prefix("step-")?.split('-').next()?.parse().ok()
+        })
+        .max()
+        .unwrap_or(0)
+}
+
+/// Resumes the latest run to its end and gives what it said.
+pub fn resumed(artifacts: &Path, extra: &[&str]) -> String {
+    let output = trainer(artifacts, &[&["--resume", "latest"], extra].concat());
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    said
+}
+
+/// Kills a run before its first checkpoint, inside an epoch and inside another one after a
+/// resumption.
+fn killed_again_and_again(settings: &[&str]) {
+    let artifacts = tempfile::tempdir().unwrap();
+    let artifacts = artifacts.path();
+    let whole = finished(artifacts, settings);
+    let mut running = Running::start(artifacts, settings);
+    running.signal("-KILL");
+    let run = running.run.clone();
+    for step in [3, 15] {
+        let mut running = Running::resume(artifacts);
+        running.wait_for_step(step);
+        running.signal("-KILL");
+    }
+    assert!(last_step(&run) < 39, "it was killed after its end");
+    let said = resumed(artifacts, &["--threads", "1"]);
+    assert!(said.contains("going on from"), "{said}");
+    assert_equal_runs(&run, &whole);
+}
+
+#[test]
+fn a_run_that_is_killed_anywhere_and_again_resumes_to_the_same_end_with_another_thread_count() {
+    killed_again_and_again(&["--set", "checkpoint.every_steps=3"]);
+}
+
+/// AdamW has two moments and a count for each parameter, and the best epoch's weights are selected.
+#[test]
+fn so_does_one_with_adamw_that_selects_its_best_epoch() {
+    killed_again_and_again(&[
+        "--set",
+        "checkpoint.every_steps=3",
+        "--set",
+        "optimizer.name=\"adamw\"",
+        "--lr",
+        "0.002",
+        "--set",
+        "select=\"best\"",
+    ]);
+}
+
+/// Running statistics that are one step behind show here and not in a network without them.
+#[test]
+fn so_does_a_network_with_running_statistics() {
+    killed_again_and_again(&[
+        "--set",
+        "checkpoint.every_steps=3",
+        "--network",
+        "resnet20",
+        "--set",
+        "validation=190",
+    ]);
+}
+
+#[test]
+fn each_signal_saves_the_step_exits_130_and_the_run_resumes_to_the_same_end() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let artifacts = artifacts.path();
+    let long = ["--epochs", "12"];
+    let whole = finished(artifacts, &long);
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let mut running = Running::start(artifacts, &long);
+        running.wait_for_step(13);
+        assert_eq!(running.signal(signal), Some(130), "{signal}");
+        let run = &running.run;
+        let stopped = result(run);
+        assert_eq!(stopped["state"], "interrupted");
+        assert!(stopped["steps"].as_u64().unwrap() < 12 * 13);
+        assert_eq!(stopped["steps"].as_u64(), Some(last_step(run)), "{signal}");
+        resumed(artifacts, &[]);
+        assert_equal_runs(run, &whole);
+    }
+    let again = trainer(artifacts, &["--resume", "latest"]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("finished"));
+}
+
+#[test]
+fn a_checkpoint_with_a_flipped_byte_is_named_and_the_previous_one_leads_to_the_same_end() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let artifacts = artifacts.path();
+    let settings = ["--set", "checkpoint.every_steps=3"];
+    let whole = finished(artifacts, &settings);
+    let mut running = Running::start(artifacts, &settings);
+    running.wait_for_step(15);
+    running.signal("-KILL");
+    let altered = format!("step-{}", last_step(&running.run));
+    let part = running
+        .run
+        .join("checkpoints")
+        .join(&altered)
+        .join("optimizer.bpk");
+    let mut bytes = fs::read(&part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let said = resumed(artifacts, &[]);
+    let named = |line: &&str| line.contains(&altered) && line.contains("optimizer.bpk is altered");
+    assert_eq!(said.lines().filter(named).count(), 1, "{said}");
+    assert_equal_runs(&running.run, &whole);
+}

@@ -1,0 +1,161 @@
+//! The command line of `cargo xtask chaos`.
+
+/// What `--help` prints.
+pub const HELP: &str = "\
+Ends runs in every way that a run can end, and checks that each resumes to the same weights and tables.
+
+usage: cargo xtask chaos [OPTIONS]
+
+  --kills N       kills at random moments (default 60)
+  --points N      kills at points inside a save (default 40)
+  --second N      kills with a second one during the resumption (default 20)
+  --damage N      flipped bytes and cut files (default 320)
+  --disk N        full disks (default 20)
+  --interrupts N  Ctrl-C, so often with the dashboard and so often without (default 20)
+  --panics N      panics in another thread (default 3)
+  --epochs N      epochs over which memory is watched; 0 for not at all (default 30)
+  --saving N      ResNet-20 epochs over which saving is timed; 0 for not at all (default 2)
+  --short         two of each and no long runs, to see that everything works
+  --only WORDS    only rows whose name has these words
+  --seed N        chooses other moments and places (default 1)
+  --help          prints this
+
+A row a line, as a table in Markdown. A full disk takes root, to mount a small file system; without, a limit on the
+size of files stands for it. Ctrl-C with the dashboard takes the program `script` of util-linux.
+";
+
+/// What a command line asks for.
+#[derive(Debug, PartialEq)]
+pub enum Request {
+    /// The text of `--help`.
+    Help,
+    /// The rows.
+    Run(Options),
+}
+
+/// How often each row is tried; 0 leaves it out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Counts {
+    pub kills: usize,
+    pub points: usize,
+    pub second: usize,
+    pub damage: usize,
+    pub disk: usize,
+    pub interrupts: usize,
+    pub panics: usize,
+    pub epochs: usize,
+    pub saving: usize,
+}
+
+const FULL: Counts = Counts {
+    kills: 60,
+    points: 40,
+    second: 20,
+    damage: 320,
+    disk: 20,
+    interrupts: 20,
+    panics: 3,
+    epochs: 30,
+    saving: 2,
+};
+
+const SHORT: Counts = Counts {
+    kills: 2,
+    points: 2,
+    second: 2,
+    damage: 2,
+    disk: 2,
+    interrupts: 2,
+    panics: 1,
+    epochs: 0,
+    saving: 0,
+};
+
+/// What to try, and how often.
+#[derive(Debug, PartialEq)]
+pub struct Options {
+    /// How often each row is tried.
+    pub counts: Counts,
+    /// Words that a row's name must have.
+    pub only: Option<String>,
+    /// What moments and places are chosen by.
+    pub seed: u64,
+}
+
+impl Options {
+    /// Whether the row `name` is asked for.
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.as_ref().is_none_or(|words| name.contains(words))
+    }
+}
+
+/// Reads the arguments after `chaos`.
+///
+/// # Errors
+/// A message that names the argument.
+pub fn parse(arguments: &[String]) -> Result<Request, String> {
+    let mut options = Options {
+        counts: FULL,
+        only: None,
+        seed: 1,
+    };
+    let mut rest = arguments.iter();
+    while let Some(name) = rest.next() {
+        let counts = &mut options.counts;
+        let count = match name.as_str() {
+            "--help" => return Ok(Request::Help),
+            "--short" => {
+                *counts = SHORT;
+                continue;
+            }
+            "--only" => {
+                options.only = Some(rest.next().ok_or("--only takes words")?.clone());
+                continue;
+            }
+            "--seed" => {
+                options.seed = number(name, rest.next())? as u64;
+                continue;
+            }
+            "--kills" => &mut counts.kills,
+            "--points" => &mut counts.points,
+            "--second" => &mut counts.second,
+            "--damage" => &mut counts.damage,
+            "--disk" => &mut counts.disk,
+            "--interrupts" => &mut counts.interrupts,
+            "--panics" => &mut counts.panics,
+            "--epochs" => &mut counts.epochs,
+            "--saving" => &mut counts.saving,
+            other => return Err(format!("there is no option {other}; see --help")),
+        };
+        *count = number(name, rest.next())?;
+    }
+    Ok(Request::Run(options))
+}
+
+fn number(name: &str, value: Option<&String>) -> Result<usize, String> {
+    value
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| format!("{name} takes a number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(line: &str) -> Result<Request, String> {
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        parse(&arguments)
+    }
+
+    #[test]
+    fn counts_are_taken_and_wrong_ones_are_refused_by_name() {
+        let Ok(Request::Run(options)) = asked("--short --kills 5 --seed 9 --only kill") else {
+            unreachable!("these are options");
+        };
+        assert_eq!((options.counts.kills, options.counts.points), (5, 2));
+        assert_eq!(options.seed, 9);
+        assert!(options.wants("a second kill") && !options.wants("a full disk"));
+        assert!(asked("--kills many").is_err_and(|error| error.contains("--kills")));
+        assert!(asked("--kill 3").is_err_and(|error| error.contains("--kill")));
+    }
+}
