@@ -15,7 +15,7 @@
 //! | `resume` | where an interrupted run goes on |
 //! | `start`, `finish` | a run's first and last files |
 //! | `weights` | a network's weights in files |
-//! | `log`, `speed`, `renderer` | what a run shows |
+//! | `log`, `speed`, `renderer`, `metric_log` | what a run shows |
 
 pub mod checkpoint;
 mod classifier;
@@ -27,6 +27,7 @@ mod finish;
 mod gradient;
 mod log;
 mod mean;
+mod metric_log;
 pub mod optimizer;
 pub mod record;
 mod renderer;
@@ -202,7 +203,7 @@ impl Run<'_> {
             .metrics((AccuracyMetric::new(), LossMetric::new()))
             .metric_train_numeric(LearningRateMetric::new())
             .metric_train_numeric(speed::ImagesPerSecond::new())
-            .with_metric_logger(burn::train::logger::InMemoryMetricLogger::new())
+            .with_metric_logger(metric_log::Unlogged)
             .num_epochs(self.recipe.epochs.ceil() as usize)
             .with_interrupter(interrupter.clone())
             .with_application_logger(None)
