@@ -1,6 +1,6 @@
 //! Archives made to fill memory or disk. They stand in a process of their own, since its peak of
 //! memory is what one of the tests looks at.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -11,8 +11,11 @@ use cifar10::source::readers;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+/// Takes an archive apart into a folder.
+type Reader = fn(&Path, &Path) -> Result<(), Error>;
+
 /// Both readers of archives.
-const READERS: [fn(&Path, &Path) -> Result<(), Error>; 2] = [readers::archive, readers::package];
+const READERS: [Reader; 2] = [readers::archive, readers::package];
 
 /// A gzipped tar archive of one entry of `length` zero bytes; a thousandth of that long.
 fn zeros(name: &str, kind: tar::EntryType, length: u64) -> Vec<u8> {
