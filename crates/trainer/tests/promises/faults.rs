@@ -46,7 +46,11 @@ fn a_loss_that_is_no_number_stops_the_run_and_leaves_a_good_checkpoint() {
     let output = trainer(artifacts.path(), &[&SMALL[..], &settings].concat());
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains("at step"), "{message}");
+    assert!(
+        message.contains("the loss became") && message.contains("at step"),
+        "{message}"
+    );
+    assert!(message.contains("a gradient of norm"), "{message}");
     for words in ["--lr", "schedule.warmup", "--seed", "saved up to step-"] {
         assert!(message.contains(words), "{message}");
     }
