@@ -168,3 +168,35 @@ impl ModuleVisitor for SumOfZeros {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use burn::module::ModuleMapper;
+    use burn::tensor::Device;
+    use model::{Network, NetworkKind};
+
+    use super::*;
+
+    /// Multiplies the parameters of rank 1, such as biases, running means and variances.
+    struct Multiply(f32);
+
+    impl ModuleMapper for Multiply {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let factor = if D == 1 { self.0 } else { 1.0 };
+            param.map(|tensor| tensor.mul_scalar(factor))
+        }
+    }
+
+    #[test]
+    fn weights_and_statistics_that_are_infinite_or_no_numbers_are_seen() {
+        #[allow(deprecated)]
+        let device = Device::ndarray();
+        for (factor, finite) in [(1e30, true), (f32::INFINITY, false), (f32::NAN, false)] {
+            let network = Network::init(NetworkKind::ResNet20, 10, 0, &device).unwrap();
+            let classifier = Classifier::new(network, 0.0).map(&mut Multiply(factor));
+            assert_eq!(weights_are_finite(&classifier).unwrap(), finite, "{factor}");
+        }
+    }
+}

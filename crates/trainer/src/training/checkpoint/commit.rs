@@ -65,15 +65,27 @@ impl<F: FileSystem> Store<F> {
         mut manifest: Manifest,
         parts: &[(&str, &[u8])],
     ) -> Result<Name, CheckpointError> {
-        self.create_folder()?;
-        let name = self.free_name(manifest.record.steps)?;
-        let unfinished = self.folder.join(name.unfinished());
-        self.remove(&unfinished)?;
         manifest.parts = parts
             .iter()
             .map(|(file, content)| Part::of(file, content))
             .collect();
-        let written = self.write_and_rename(name, &unfinished, &manifest, parts);
+        match self.try_commit(&manifest, parts) {
+            // Someone deleted the folder of checkpoints in this moment; it is made again.
+            Err(error) if error.is_absence() => self.try_commit(&manifest, parts),
+            other => other,
+        }
+    }
+
+    fn try_commit(
+        &self,
+        manifest: &Manifest,
+        parts: &[(&str, &[u8])],
+    ) -> Result<Name, CheckpointError> {
+        self.create_folder()?;
+        let name = self.free_name(manifest.record.steps)?;
+        let unfinished = self.folder.join(name.unfinished());
+        self.remove(&unfinished)?;
+        let written = self.write_and_rename(name, &unfinished, manifest, parts);
         if written.is_err() {
             // The first error is the one to report; what stays behind is passed over and swept later.
             let _ = self.remove(&unfinished);
@@ -142,8 +154,7 @@ impl<F: FileSystem> Store<F> {
             }
             // First it loses its name at once: one that is half deleted is no altered checkpoint.
             let (path, deleted) = (self.path(name), self.folder.join(name.deleted()));
-            self.files
-                .rename(&path, &deleted)
+            unless_absent(self.files.rename(&path, &deleted))
                 .map_err(CheckpointError::io("delete", &path))?;
         }
         for entry in self.entries()? {
@@ -226,11 +237,18 @@ impl<F: FileSystem> Store<F> {
         };
         for entry in entries {
             let path = entry.map_err(failed())?.path();
-            self.files
-                .remove_file(&path)
+            unless_absent(self.files.remove_file(&path))
                 .map_err(CheckpointError::io("delete", &path))?;
         }
-        self.files.remove_folder(folder).map_err(failed())
+        unless_absent(self.files.remove_folder(folder)).map_err(failed())
+    }
+}
+
+/// What is to be deleted and is not there is deleted.
+fn unless_absent(deleted: std::io::Result<()>) -> std::io::Result<()> {
+    match deleted {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }
 

@@ -93,6 +93,15 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
+    /// Whether something was not there that the program had just made.
+    pub(super) fn is_absence(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            Self::ReadBack { problem, .. } => matches!(problem, Problem::Missing(_)),
+            _ => false,
+        }
+    }
+
     /// For `map_err`: the failure of doing `action` to `path`.
     pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io {
