@@ -1,6 +1,6 @@
 //! Archives made to fill memory or disk. They stand in a process of their own, since its peak of
 //! memory is what one of the tests looks at.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -11,7 +11,6 @@ use cifar10::source::readers;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Takes an archive apart into a folder.
 type Reader = fn(&Path, &Path) -> Result<(), Error>;
 
 /// Both readers of archives.
@@ -30,18 +29,18 @@ fn zeros(name: &str, kind: tar::EntryType, length: u64) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// What `read` says of an archive, and the files that it left, the archive itself apart.
-fn reason(archive: &[u8], read: fn(&Path, &Path) -> Result<(), Error>) -> String {
+/// Why `read` refuses an archive, of which it must write no file.
+fn reason(archive: &[u8], read: Reader) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("archive.tar.gz");
     fs::write(&path, archive).unwrap();
     let error = read(&path, &folder.path().join("data")).unwrap_err();
     let new = folder.path().join("data/.fetch/new");
     assert_eq!(fs::read_dir(new).unwrap().count(), 0, "a file was written");
-    match error {
-        Error::Archive { reason, .. } => reason,
-        other => panic!("{other}"),
-    }
+    let Error::Archive { reason, .. } = error else {
+        unreachable!("{error}");
+    };
+    reason
 }
 
 #[test]

@@ -3,14 +3,19 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::options::Options;
 
 /// An input that takes longer is a hang, in seconds.
 const TIMEOUT: u64 = 10;
+/// How much longer than asked for a run may take before it is ended from outside.
+const GRACE: Duration = Duration::from_secs(60);
 /// Memory that the process may hold, in megabytes.
 const MEMORY: u64 = 200;
 /// The longest input, in bytes: a recipe may have no more.
@@ -144,10 +149,12 @@ impl Campaign<'_> {
             .stderr(Stdio::piped())
             .spawn()
             .map_err(|error| format!("the fuzzer could not be started: {error}"))?;
-        let said = child.stderr.take().map(BufReader::new);
-        for line in said.into_iter().flat_map(|said| said.split(b'\n')) {
-            let line = line.map_err(|error| format!("the fuzzer cannot be heard: {error}"))?;
-            let line = String::from_utf8_lossy(&line);
+        let lines = child.stderr.take().map(lines_of);
+        let last_moment = Duration::from_secs(self.options.seconds) + GRACE;
+        for line in lines
+            .iter()
+            .flat_map(|lines| until(lines, start + last_moment))
+        {
             writeln!(log_file, "{line}").map_err(failed("write", log))?;
             outcome.note(&line);
             if line.starts_with('#') {
@@ -155,6 +162,12 @@ impl Campaign<'_> {
             }
         }
         clear_line();
+        if start.elapsed() >= last_moment {
+            // libFuzzer's own alarm can wait forever for a lock that the reader holds.
+            child
+                .kill()
+                .map_err(|error| format!("the fuzzer hangs and cannot be ended: {error}"))?;
+        }
         let status = child.wait();
         status
             .map(|status| status.success())
@@ -171,6 +184,30 @@ impl Campaign<'_> {
             );
         }
     }
+}
+
+/// The lines of a pipe, read on a thread of their own.
+fn lines_of(pipe: impl io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
+            if sender
+                .send(String::from_utf8_lossy(&line).into_owned())
+                .is_err()
+            {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// The lines that come before `end`.
+fn until(lines: &Receiver<String>, end: Instant) -> impl Iterator<Item = String> {
+    iter::from_fn(move || {
+        let left = end.saturating_duration_since(Instant::now());
+        lines.recv_timeout(left).ok()
+    })
 }
 
 impl Outcome {
@@ -256,6 +293,8 @@ fn remove(folder: &Path) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
@@ -275,5 +314,15 @@ mod tests {
         assert_eq!(outcome.executions_per_second, 4500);
         assert_eq!(outcome.peak_megabytes, 42);
         assert_eq!(outcome.failure, Some(Some("out/crash-1".into())));
+    }
+
+    #[test]
+    fn a_fuzzer_that_falls_silent_is_left_at_the_end_of_its_time() {
+        let (sender, lines) = mpsc::channel();
+        sender.send("#1".to_owned()).unwrap();
+        // The sender lives on, as the pipe of a process that hangs does.
+        let heard: Vec<_> = until(&lines, Instant::now() + Duration::from_millis(10)).collect();
+        assert_eq!(heard, ["#1"]);
+        drop(sender);
     }
 }

@@ -1,5 +1,5 @@
 //! The compiler with coverage for the readers. cargo calls it in place of the compiler for the
-//! crates of this workspace only, so that no dependency is built anew.
+//! crates of this workspace only, so that coverage is that of the readers themselves.
 //!
 //! `-C passes` is stable. What libFuzzer needs of it is what cargo-fuzz asks for as well.
 

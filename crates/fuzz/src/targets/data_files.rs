@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cifar10::Images;
 use cifar10::record::{IMAGE_BYTES, RECORD_BYTES, decode, encode};
@@ -60,10 +60,7 @@ pub(super) fn package(input: &[u8]) -> Read {
 /// Gives an archive to `reader`, with an empty folder to extract into, and checks that no file came
 /// to be: no input is the real data, whose hashes every file must have. An archive whose entries
 /// were all looked at, and that only lacks files, counts as read.
-fn extract(
-    input: &[u8],
-    reader: impl FnOnce(&std::path::Path, &std::path::Path) -> Result<(), cifar10::Error>,
-) -> Read {
+fn extract(input: &[u8], reader: impl FnOnce(&Path, &Path) -> Result<(), cifar10::Error>) -> Read {
     let path = scratch::file("archive/input.tar.gz", &compressed(input));
     let folder = scratch::folder().join("archive").join("data");
     let result = reader(&path, &folder);
@@ -90,7 +87,7 @@ fn compressed(input: &[u8]) -> Vec<u8> {
 }
 
 /// All files in a folder and the folders below it.
-fn files_below(folder: &std::path::Path) -> Vec<PathBuf> {
+fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries
         .flat_map(|entry| match entry.file_type() {

@@ -1,6 +1,6 @@
 //! A short run of every target on mutations of its seeds, and that the seeds reach what it is for.
 //! It needs no instrumented build, and is not guided by coverage.
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod mutate;
 
