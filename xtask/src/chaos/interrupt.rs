@@ -1,8 +1,10 @@
-//! Ctrl-C with the dashboard and without, and a panic in a thread beside the training one.
+//! Ctrl-C with the dashboard and without, a closed terminal, and a panic in a thread beside the
+//! training one.
 
 use std::fs;
 use std::io::Write;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::Outcome;
@@ -38,31 +40,77 @@ pub fn plain(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
 /// Presses Ctrl-C in a terminal that shows the dashboard.
 pub fn dashboard(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     let (mut well, mut remarks) = (0, Vec::new());
-    for number in 0..count {
+    let (mut number, mut pressed) = (0, 0);
+    while pressed < count {
         let artifacts = trainer.artifacts("dashboard", number);
+        number += 1;
         let moment = random.up_to(trainer.takes * 2 / 3);
-        let outcome = press(trainer, &artifacts, moment).and_then(|()| trainer.finish(&artifacts));
+        match press(trainer, &artifacts, moment) {
+            Ok(true) => {
+                pressed += 1;
+                note(trainer.finish(&artifacts), &mut well, &mut remarks);
+            }
+            // It had ended before.
+            Ok(false) => {}
+            Err(error) => {
+                pressed += 1;
+                remarks.push(error);
+            }
+        }
+        let _ = fs::remove_dir_all(&artifacts);
+    }
+    Ok((well, remarks.join("; ")))
+}
+
+/// Closes the terminal that shows the dashboard.
+pub fn closed(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
+    let (mut well, mut remarks) = (0, Vec::new());
+    for number in 0..count {
+        let artifacts = trainer.artifacts("closed", number);
+        let moment = random.up_to(trainer.takes / 2);
+        let outcome = close(trainer, &artifacts, moment).and_then(|()| trainer.finish(&artifacts));
         note(outcome, &mut well, &mut remarks);
         let _ = fs::remove_dir_all(&artifacts);
     }
     Ok((well, remarks.join("; ")))
 }
 
-fn press(trainer: &Trainer, artifacts: &std::path::Path, moment: Duration) -> Result<(), String> {
+fn close(trainer: &Trainer, artifacts: &Path, moment: Duration) -> Result<(), String> {
+    let mut script = in_terminal(trainer, artifacts)?;
+    wait_for_run(artifacts)?;
+    std::thread::sleep(moment);
+    // The terminal goes with the program that made it.
+    script.kill().map_err(|error| error.to_string())?;
+    script.wait().map_err(|error| error.to_string())?;
+    let result = artifacts.join("latest/result.json");
+    for _ in 0..5_000 {
+        if let Ok(text) = fs::read_to_string(&result) {
+            return if text.contains("\"interrupted\"") {
+                Ok(())
+            } else {
+                Err(format!("it did not stop as told: {text}"))
+            };
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err("it ended without a result".to_owned())
+}
+
+/// Starts a run in a terminal of its own, whose screen goes to a file beside `artifacts`. A shell in it
+/// lives through the interrupt, and says how the program ended and in which state the terminal is.
+fn in_terminal(trainer: &Trainer, artifacts: &Path) -> Result<Child, String> {
     let train = trainer.command(artifacts);
     let words: Vec<String> = std::iter::once(train.get_program())
         .chain(train.get_args())
         .map(|word| format!("'{}'", word.to_string_lossy()))
         .collect();
-    // The shell lives through the interrupt, and says how the program ended and in which state the
-    // terminal is.
     let line = format!(
         "stty rows 40 columns 140; trap : INT; {}; echo \"exit=$?\"; stty -a",
         words.join(" ")
     );
-    let said = artifacts.with_extension("screen");
-    let screen = fs::File::create(&said).map_err(|error| error.to_string())?;
-    let mut script = Command::new("script")
+    let screen =
+        fs::File::create(artifacts.with_extension("screen")).map_err(|error| error.to_string())?;
+    Command::new("script")
         .args([
             "--quiet",
             "--flush",
@@ -76,16 +124,25 @@ fn press(trainer: &Trainer, artifacts: &std::path::Path, moment: Duration) -> Re
         .stdin(Stdio::piped())
         .stdout(screen)
         .spawn()
-        .map_err(|error| format!("`script` could not be started: {error}"))?;
-    let keys = script.stdin.take();
+        .map_err(|error| format!("`script` could not be started: {error}"))
+}
+
+/// Presses Ctrl-C at a moment, and checks how the run left the terminal. Says whether it still ran.
+fn press(trainer: &Trainer, artifacts: &Path, moment: Duration) -> Result<bool, String> {
+    let mut script = in_terminal(trainer, artifacts)?;
+    let mut keys = script.stdin.take().ok_or("`script` takes no keys")?;
     wait_for_run(artifacts)?;
     std::thread::sleep(moment);
-    let mut keys = keys.ok_or("`script` takes no keys")?;
-    keys.write_all(b"\x03").map_err(|error| error.to_string())?;
+    let finished = artifacts.join("latest/result.json").exists();
+    // A run that has ended takes no key.
+    let _ = keys.write_all(b"\x03");
     script.wait().map_err(|error| error.to_string())?;
     drop(keys);
-    let screen = fs::read(&said).map_err(|error| error.to_string())?;
+    let screen = fs::read(artifacts.with_extension("screen")).map_err(|error| error.to_string())?;
     let screen = String::from_utf8_lossy(&screen);
+    if finished {
+        return Ok(false);
+    }
     let left = screen.rfind("\x1b[?1049l");
     let entered = screen.rfind("\x1b[?1049h");
     let restored = screen.contains(" icanon") && screen.contains(" echo ");
@@ -97,11 +154,11 @@ fn press(trainer: &Trainer, artifacts: &std::path::Path, moment: Duration) -> Re
             end.escape_debug()
         ));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Waits until the run's folder is there.
-fn wait_for_run(artifacts: &std::path::Path) -> Result<(), String> {
+fn wait_for_run(artifacts: &Path) -> Result<(), String> {
     for _ in 0..10_000 {
         if artifacts.join("latest/config.toml").exists() {
             return Ok(());

@@ -69,7 +69,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 
 fn rows(trainer: &Trainer, options: &Options) -> Result<(), String> {
     let counts = &options.counts;
-    let rows: [Row; 9] = [
+    let rows: [Row; 10] = [
         ("kill -9 at random moments", counts.kills, kill::at_random),
         (
             "kill -9 at points inside a save",
@@ -97,6 +97,7 @@ fn rows(trainer: &Trainer, options: &Options) -> Result<(), String> {
             counts.interrupts,
             interrupt::dashboard,
         ),
+        ("a closed terminal", counts.interrupts, interrupt::closed),
         ("a panic in another thread", counts.panics, interrupt::panic),
         ("memory, threads and handles", counts.epochs, long::memory),
     ];

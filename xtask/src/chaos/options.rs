@@ -11,7 +11,7 @@ usage: cargo xtask chaos [OPTIONS]
   --second N      kills with a second one during the resumption (default 20)
   --damage N      flipped bytes and cut files (default 320)
   --disk N        full disks (default 20)
-  --interrupts N  Ctrl-C, so often with the dashboard and so often without (default 20)
+  --interrupts N  Ctrl-C with the dashboard, without it, and closed terminals, so often each (default 20)
   --panics N      panics in another thread (default 3)
   --epochs N      epochs over which memory is watched; 0 for not at all (default 30)
   --saving N      ResNet-20 epochs over which saving is timed; 0 for not at all (default 2)
@@ -21,7 +21,7 @@ usage: cargo xtask chaos [OPTIONS]
   --help          prints this
 
 A row a line, as a table in Markdown. A full disk takes root, to mount a small file system; without, a limit on the
-size of files stands for it. Ctrl-C with the dashboard takes the program `script` of util-linux.
+size of files stands for it. The dashboard's rows take the program `script` of util-linux.
 ";
 
 /// What a command line asks for.

@@ -56,6 +56,8 @@ use model::{Network, NetworkKind};
 use crate::device::DeviceChoice;
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
+#[cfg(unix)]
+use crate::run::RunError;
 use crate::run::{CLASSES, RunFolder, RunLock, RunResult};
 
 pub use classifier::{Batch, Classifier};
@@ -199,6 +201,12 @@ impl Run<'_> {
             session: session.clone(),
         };
         let done = usize::try_from(done).ok().filter(|done| *done > 0);
+        #[cfg(unix)]
+        let _aside = self
+            .shows_dashboard()
+            .then(|| crate::terminal::ErrorsAside::into(&self.folder.log()))
+            .transpose()
+            .map_err(RunError::io("open", &self.folder.log()))?;
         let mut supervised = SupervisedTraining::new(self.folder.path(), train, valid)
             .metrics((AccuracyMetric::new(), LossMetric::new()))
             .metric_train_numeric(LearningRateMetric::new())
