@@ -11,13 +11,19 @@ use crate::isa::{Isa, IsaError};
 use crate::product::{Group, Run, Term};
 use crate::simd::{CheckedIsa, Kernel, dispatch};
 
+/// The most threads that a context starts. More would take minutes to start and stop a machine.
+pub const MOST_THREADS: usize = 1024;
+
 /// Why a [`Context`] could not be made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ContextError {
-    /// The number of threads is zero.
-    #[error("the number of threads is 0, but it must be at least 1")]
-    NoThreads,
+    /// The number of threads is zero, or above [`MOST_THREADS`].
+    #[error("the number of threads is {threads}, but it must be from 1 to {MOST_THREADS}")]
+    ThreadCount {
+        /// The number of threads that was asked for.
+        threads: usize,
+    },
     /// The operating system refused the threads.
     #[error("could not start {threads} threads; ask for fewer")]
     Threads {
@@ -82,15 +88,15 @@ impl Context {
     pub fn with(threads: usize, precision: Precision, isa: Isa) -> Result<Self, ContextError> {
         let isa = CheckedIsa::new(isa)?;
         let pool = match threads {
-            0 => return Err(ContextError::NoThreads),
             1 => None,
-            _ => Some(
+            2..=MOST_THREADS => Some(
                 rayon::ThreadPoolBuilder::new()
                     .num_threads(threads)
                     .thread_name(|index| format!("cpu-kernels-{index}"))
                     .build()
                     .map_err(|source| ContextError::Threads { threads, source })?,
             ),
+            _ => return Err(ContextError::ThreadCount { threads }),
         };
         Ok(Self {
             threads,

@@ -15,8 +15,11 @@ fn length(operand: &'static str, expected: usize, actual: usize) -> ShapeError {
 }
 
 #[test]
-fn a_context_without_threads_is_refused() {
-    assert!(matches!(Context::new(0), Err(ContextError::NoThreads)));
+fn a_context_without_threads_or_with_too_many_is_refused() {
+    for threads in [0, 1025, usize::MAX] {
+        let refused = Context::new(threads);
+        assert!(matches!(refused, Err(ContextError::ThreadCount { .. })));
+    }
     assert_eq!(Context::new(3).unwrap().threads(), 3);
 }
 

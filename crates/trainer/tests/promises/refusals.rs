@@ -16,6 +16,7 @@ const REFUSED: [(&[&str], &str); 16] = [
         "validation",
     ),
     (&["--threads", "0"], "threads"),
+    (&["--threads", "100000"], "threads"),
     (&["--network", "resnet21"], "resnet20"),
     (&["--config", "tutoral"], "tutorial"),
     (&["--config", "absent.toml"], "absent.toml"),
