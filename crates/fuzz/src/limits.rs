@@ -16,7 +16,7 @@ const MOST_DATA: u64 = 1 << 30;
 /// An input that filled much memory took longer than this: a page of it takes a fault.
 const LONG_ENOUGH_TO_FILL: Duration = Duration::from_millis(2);
 
-/// Lets an allocation fail that would take the process beyond [`MOST_DATA`]; the abort that
+/// Lets an allocation fail that would take the process beyond a gigabyte; the abort that
 /// follows names the input. It finds what never shows in resident memory: a length read from the
 /// input and reserved at once.
 pub fn refuse_large_allocations() {

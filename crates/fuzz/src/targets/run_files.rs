@@ -11,7 +11,7 @@ use trainer::training::weights;
 use super::Read;
 use crate::scratch;
 
-/// Between the files of a run in the input of [`runs`].
+/// Between the files of a run in the input of the target `runs`.
 pub const FILE_SEPARATOR: &[u8] = b"\n=====\n";
 
 /// `result.json`: what is read and written again reads the same.
