@@ -3,7 +3,7 @@ use std::fs;
 use super::{text, trainer};
 
 /// Each wrong input, with words that its one message must have.
-const REFUSED: [(&[&str], &str); 16] = [
+const REFUSED: [(&[&str], &str); 17] = [
     (&["--set", "bach_size=3"], "did you mean `batch_size`"),
     (&["--set", "batch_size=\"many\""], "batch_size"),
     (&["--batch-size", "0"], "batch_size"),
