@@ -86,7 +86,7 @@ fn close(trainer: &Trainer, artifacts: &Path, moment: Duration) -> Result<(), St
     for _ in 0..5_000 {
         if let Ok(text) = fs::read_to_string(&result) {
             return if text.contains("\"interrupted\"") {
-                Ok(())
+                wait_for_end(&artifacts.join("latest/run.lock"))
             } else {
                 Err(format!("it did not stop as told: {text}"))
             };
@@ -94,6 +94,18 @@ fn close(trainer: &Trainer, artifacts: &Path, moment: Duration) -> Result<(), St
         std::thread::sleep(Duration::from_millis(2));
     }
     Err("it ended without a result".to_owned())
+}
+
+/// Waits until the process that held a run's lock has ended, which is after it wrote its result.
+fn wait_for_end(lock: &Path) -> Result<(), String> {
+    let file = fs::File::open(lock).map_err(|error| format!("{}: {error}", lock.display()))?;
+    for _ in 0..5_000 {
+        if file.try_lock().is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err("it wrote its result and did not end".to_owned())
 }
 
 /// Starts a run in a terminal of its own, whose screen goes to a file beside `artifacts`. A shell in it
