@@ -18,7 +18,7 @@ use clap::{Parser, Subcommand};
 /// Trains image classifiers on CIFAR-10 with Burn. Without a command it trains the default recipe.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version, args_conflicts_with_subcommands = true)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, allow_negative_numbers = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

@@ -18,7 +18,7 @@ use crate::training::{self, TrainOptions};
 ///
 /// Ctrl-C finishes the step, saves, and exits 130; a second one ends at once.
 #[derive(Debug, Args)]
-#[command(args_override_self = true)]
+#[command(args_override_self = true, allow_negative_numbers = true)]
 #[command(
     after_help = "Examples:\n  trainer train --config tutorial --set optimizer.lr=0.002\n  \
     trainer train --resume latest"

@@ -3,7 +3,7 @@ use std::fs;
 use super::{text, trainer};
 
 /// Each wrong input, with words that its one message must have.
-const REFUSED: [(&[&str], &str); 17] = [
+const REFUSED: [(&[&str], &str); 19] = [
     (&["--set", "bach_size=3"], "did you mean `batch_size`"),
     (&["--set", "batch_size=\"many\""], "batch_size"),
     (&["--batch-size", "0"], "batch_size"),
@@ -11,6 +11,8 @@ const REFUSED: [(&[&str], &str); 17] = [
     (&["--epochs", "0"], "epochs"),
     (&["--lr", "nan"], "lr"),
     (&["--lr=-1"], "lr"),
+    (&["--lr", "-1"], "lr"),
+    (&["--batch-size", "-5"], "batch_size"),
     (
         &["--dataset", "cifar10", "--set", "validation=50000"],
         "validation",
