@@ -1,6 +1,7 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
 //! `cargo xtask bench`, `cargo xtask kernels`, `cargo xtask fuzz`, `cargo xtask chaos`.
 
+mod arguments;
 mod bench;
 #[cfg(unix)]
 mod chaos;

@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask bench`.
 
 use super::cases::{CASES, Case};
+use crate::arguments::Arguments;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -51,23 +52,12 @@ pub struct Options {
 pub fn parse(arguments: &[String]) -> Result<Request, String> {
     let (mut rounds, mut seconds, mut quick, mut peers) = (None, None, false, true);
     let mut chosen: Vec<&'static Case> = Vec::new();
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        // Both `--rounds 2` and `--rounds=2` are usual.
-        let (name, attached) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (argument.as_str(), None),
-        };
-        let mut value = || {
-            attached
-                .clone()
-                .or_else(|| rest.next().cloned())
-                .ok_or_else(|| format!("{name} needs a value"))
-        };
+    let mut arguments = Arguments::new(arguments);
+    while let Some((argument, name)) = arguments.next() {
         match name {
-            "--rounds" => rounds = Some(whole(&value()?)?),
-            "--seconds" => seconds = Some(positive(&value()?)?),
-            "--case" => chosen.push(Case::from_name(&value()?)?),
+            "--rounds" => rounds = Some(whole(arguments.value()?)?),
+            "--seconds" => seconds = Some(positive(arguments.value()?)?),
+            "--case" => chosen.push(Case::from_name(arguments.value()?)?),
             "--quick" => quick = true,
             "--no-peers" => peers = false,
             "--list" => return Ok(Request::List),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::arguments::Arguments;
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 Gives damaged input to the readers of the project, guided by their coverage.
@@ -52,26 +54,18 @@ pub fn parse(arguments: &[String], known: &[String]) -> Result<Request, String> 
         replay: None,
         libfuzzer: Vec::new(),
     };
-    let mut rest = arguments.iter();
-    while let Some(argument) = rest.next() {
-        let (name, attached) = match argument.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (argument.as_str(), None),
-        };
-        let mut value = || {
-            attached
-                .clone()
-                .or_else(|| rest.next().cloned())
-                .ok_or_else(|| format!("{name} needs a value"))
-        };
+    let mut arguments = Arguments::new(arguments);
+    while let Some((argument, name)) = arguments.next() {
         match name {
-            "--target" => options.targets.push(known_target(value()?, known)?),
-            "--seconds" => options.seconds = whole(&value()?)?,
-            "--replay" => options.replay = Some(value()?.into()),
+            "--target" => options
+                .targets
+                .push(known_target(arguments.value()?, known)?),
+            "--seconds" => options.seconds = whole(arguments.value()?)?,
+            "--replay" => options.replay = Some(arguments.value()?.into()),
             "--list" => return Ok(Request::List),
             "--help" | "-h" => return Ok(Request::Help),
             "--" => {
-                options.libfuzzer = rest.cloned().collect();
+                options.libfuzzer = arguments.rest();
                 break;
             }
             _ => {
@@ -90,9 +84,9 @@ pub fn parse(arguments: &[String], known: &[String]) -> Result<Request, String> 
     Ok(Request::Fuzz(options))
 }
 
-fn known_target(name: String, known: &[String]) -> Result<String, String> {
-    if known.contains(&name) {
-        Ok(name)
+fn known_target(name: &str, known: &[String]) -> Result<String, String> {
+    if known.iter().any(|target| target == name) {
+        Ok(name.to_owned())
     } else {
         Err(format!(
             "there is no target {name}; there are {}",

@@ -36,4 +36,5 @@ pub use predictions::{
     CLASSES, ConfusionMatrix, Prediction, confusion, write_confusion, write_predictions,
 };
 pub use result::{RunResult, RunState};
+pub(crate) use write::sync_folder;
 pub use write::write_atomic;

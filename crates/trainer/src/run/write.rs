@@ -37,7 +37,11 @@ fn write_and_rename(beside: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> 
     file.sync_all()?;
     drop(file);
     fs::rename(beside, path)?;
-    sync_folder(path)
+    let folder = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    sync_folder(folder)
 }
 
 /// A name in the same folder that no other process uses.
@@ -48,13 +52,10 @@ pub(super) fn temporary_beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}.tmp", std::process::id()))
 }
 
-/// Flushes the folder that holds `path`, so that a rename in it lasts. Only Unix lets a folder be opened.
-fn sync_folder(path: &Path) -> io::Result<()> {
+/// Flushes the names in `folder` to the disk, so that a rename in it lasts. Only Unix lets a folder be
+/// opened.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) {
-        let folder = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty())
-            .unwrap_or(Path::new("."));
         File::open(folder)?.sync_all()?;
     }
     Ok(())

@@ -7,12 +7,16 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 /// For `#[serde(with = "exact")]` on an `f64`.
 pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{:016x}", value.to_bits()))
+    serializer.serialize_str(&digits(*value))
 }
 
 /// For `#[serde(with = "exact")]` on an `f64`.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+}
+
+fn digits(value: f64) -> String {
+    format!("{:016x}", value.to_bits())
 }
 
 fn parse(text: &str) -> Result<f64, String> {
@@ -33,9 +37,7 @@ pub mod option {
 
     /// For `#[serde(with = "exact::option")]`.
     pub fn serialize<S: Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
-        value
-            .map(|value| format!("{:016x}", value.to_bits()))
-            .serialize(serializer)
+        value.map(super::digits).serialize(serializer)
     }
 
     /// For `#[serde(with = "exact::option")]`.

@@ -242,17 +242,7 @@ impl<F: FileSystem> Store<F> {
         }
         unless_absent(self.files.remove_folder(folder)).map_err(failed())
     }
-}
 
-/// What is to be deleted and is not there is deleted.
-fn unless_absent(deleted: std::io::Result<()>) -> std::io::Result<()> {
-    match deleted {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        other => other,
-    }
-}
-
-impl<F: FileSystem> Store<F> {
     /// Reads a file of a checkpoint.
     pub(super) fn read(&self, name: Name, file: &str) -> Result<Vec<u8>, Problem> {
         fs::read(self.path(name).join(file)).map_err(|error| match error.kind() {
@@ -262,5 +252,13 @@ impl<F: FileSystem> Store<F> {
                 reason: error.to_string(),
             },
         })
+    }
+}
+
+/// What is to be deleted and is not there is deleted.
+fn unless_absent(deleted: std::io::Result<()>) -> std::io::Result<()> {
+    match deleted {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
     }
 }

@@ -70,11 +70,7 @@ impl FileSystem for Disk {
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
         pause_before("sync_folder", path);
-        // Only Unix lets a folder be opened.
-        if cfg!(unix) {
-            File::open(path)?.sync_all()?;
-        }
-        Ok(())
+        crate::run::sync_folder(path)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
