@@ -10,7 +10,7 @@ use crate::source::Source;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation on a file or a folder.
-    #[error("could not {action} {}: {source}", path.display())]
+    #[error("could not {action} {}: {source}{}", path.display(), remedy(action))]
     Io {
         /// What was tried, as a verb: "read", "create".
         action: &'static str,
@@ -23,7 +23,11 @@ pub enum Error {
     #[error("this system names no cache folder; say where CIFAR-10 lies with --data-dir")]
     NoCacheFolder,
     /// The given data folder does not exist.
-    #[error("the data folder {} does not exist", .0.display())]
+    #[error(
+        "the data folder {} does not exist; check the path, or leave --data-dir and CIFAR10_DIR out and \
+         the data is fetched",
+        .0.display()
+    )]
     DataDirMissing(PathBuf),
     /// The cache does not hold all six files.
     #[error("{} does not hold CIFAR-10: {missing}", path.display())]
@@ -153,6 +157,14 @@ pub enum Error {
     /// A thread that prepares batches died.
     #[error("a thread that prepares batches stopped: {0}")]
     Worker(String),
+}
+
+/// What to do where reading was refused; a refused write says it in the system's own words.
+fn remedy(action: &str) -> &'static str {
+    match action {
+        "read" => "; check what it is and who may read it, or give another folder with --data-dir",
+        _ => "",
+    }
 }
 
 impl Error {

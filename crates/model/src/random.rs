@@ -1,6 +1,6 @@
 //! Initial weights, drawn on the host, so that one seed gives the same weights on every backend.
 
-use burn::module::Param;
+use burn::module::{Param, ParamId, RunningState};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -10,6 +10,9 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 #[derive(Debug)]
 pub struct WeightSource {
     generator: ChaCha8Rng,
+    /// How many parameters and running statistics were made. Their identities count from 1, where
+    /// Burn would draw them at random: files of the same weights are then the same bytes.
+    made: u64,
     device: Device,
 }
 
@@ -19,6 +22,7 @@ impl WeightSource {
     pub fn new(seed: u64, device: &Device) -> Self {
         Self {
             generator: ChaCha8Rng::seed_from_u64(seed),
+            made: 0,
             device: device.clone(),
         }
     }
@@ -47,11 +51,15 @@ impl WeightSource {
         self.fill(shape, |_| f64::from(value))
     }
 
-    /// A tensor that is no parameter, the same value everywhere.
+    /// A running statistic, which is no parameter, with the same value everywhere.
     #[must_use]
-    pub fn buffer<const D: usize>(&self, shape: [usize; D], value: f32) -> Tensor<D> {
-        let count = shape.iter().product();
-        Tensor::from_data(TensorData::new(vec![value; count], shape), &self.device)
+    pub fn statistic<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        value: f32,
+    ) -> RunningState<Tensor<D>> {
+        let values = TensorData::new(vec![value; shape.iter().product()], shape);
+        RunningState::with_id(self.next_id(), Tensor::from_data(values, &self.device))
     }
 
     fn fill<const D: usize>(
@@ -61,7 +69,14 @@ impl WeightSource {
     ) -> Param<Tensor<D>> {
         let count = shape.iter().product();
         let values: Vec<f32> = (0..count).map(|_| draw(self) as f32).collect();
-        Param::from_data(TensorData::new(values, shape), &self.device)
+        let mut parameter = Param::from_data(TensorData::new(values, shape), &self.device);
+        parameter.id = self.next_id();
+        parameter
+    }
+
+    fn next_id(&mut self) -> ParamId {
+        self.made += 1;
+        ParamId::from(self.made)
     }
 
     /// A number in `[0, 1)`, of 53 random bits.

@@ -65,9 +65,9 @@ pub enum DeviceError {
     /// CPU backends have one device.
     #[error("the backend {0} has one device only; leave `--device` out")]
     OneDevice(&'static str),
-    /// The CPU kernels refused the number of threads.
-    #[error(transparent)]
-    Threads(#[from] model::backend::SettingsError),
+    /// The CPU kernels refused the number of threads, or the instruction set.
+    #[error("{0}; set them with `--threads` and CPU_KERNELS_ISA, or leave both out")]
+    Kernels(#[from] model::backend::SettingsError),
     /// No adapter answered.
     #[error(
         "no usable GPU adapter was found (looked for {looked_for}: {reason}); train on the CPU with \

@@ -60,6 +60,10 @@ impl Npm {
                 &self.package,
                 "--loglevel=error",
                 "--ignore-scripts",
+                // Its own waits between attempts add up to two minutes where there is no network.
+                "--fetch-retries=2",
+                "--fetch-retry-mintimeout=1000",
+                "--fetch-retry-maxtimeout=5000",
                 "--cache",
             ])
             .arg(&cache)
@@ -67,7 +71,10 @@ impl Npm {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(File::create(&errors).map_err(Error::io("create", &errors))?);
-        progress.report(Event::Note(&format!("fetching with `{}`", self.command())));
+        progress.report(Event::Note(&format!(
+            "fetching with `{}`, which tries three times where the network does not answer",
+            self.command()
+        )));
         let child = command.spawn().map_err(|error| {
             self.failed(match error.kind() {
                 ErrorKind::NotFound => "there is no such program in PATH".to_owned(),

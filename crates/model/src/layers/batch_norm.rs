@@ -31,8 +31,8 @@ impl BatchNorm {
         Self {
             weight: source.constant([channels], 1.0),
             bias: source.constant([channels], 0.0),
-            running_mean: RunningState::new(source.buffer([channels], 0.0)),
-            running_var: RunningState::new(source.buffer([channels], 1.0)),
+            running_mean: source.statistic([channels], 0.0),
+            running_var: source.statistic([channels], 1.0),
         }
     }
 

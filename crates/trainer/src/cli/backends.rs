@@ -6,17 +6,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Outcome;
+use super::options::Common;
 use crate::device::BackendName;
 use crate::run;
 
 /// List the backends of this program and their devices.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: trainer backends --json")]
-pub struct Backends {
-    /// Prints a JSON array.
-    #[arg(long)]
-    json: bool,
-}
+pub struct Backends {}
 
 #[derive(Debug, Serialize)]
 struct Line {
@@ -34,7 +31,7 @@ struct Adapter {
 
 impl Backends {
     /// Prints the list.
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self, common: &Common) -> Outcome {
         let lines: Vec<Line> = [BackendName::Ndarray, BackendName::Flex, BackendName::Wgpu]
             .into_iter()
             .map(|backend| Line {
@@ -44,7 +41,7 @@ impl Backends {
                 devices: devices(backend),
             })
             .collect();
-        if self.json {
+        if common.json {
             println!("{}", serde_json::to_string(&lines)?);
             return Ok(ExitCode::SUCCESS);
         }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
+use super::options::Common;
 use super::{Cli, Outcome};
 
 /// Print completions for a shell.
@@ -20,7 +21,7 @@ pub struct Completions {
 
 impl Completions {
     /// Prints the script.
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self, _common: &Common) -> Outcome {
         clap_complete::generate(
             self.shell,
             &mut Cli::command(),

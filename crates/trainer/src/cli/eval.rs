@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use model::{Network, NetworkKind};
 
 use super::Outcome;
-use super::options::{DeviceOptions, Places, VerbosityOptions};
+use super::options::Common;
 use crate::run::{CLASSES, RunFolder};
 use crate::training::checkpoint::{BEST, Store};
 use crate::training::{datasets, weights};
@@ -30,15 +30,6 @@ pub struct Eval {
     /// Averages the answers for each image and its mirror image.
     #[arg(long)]
     tta: bool,
-    /// Prints one JSON object.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    device: DeviceOptions,
-    #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    verbosity: VerbosityOptions,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -51,16 +42,16 @@ enum Split {
 
 impl Eval {
     /// Evaluates and prints the accuracy.
-    pub fn run(&self) -> Outcome {
-        let folder = RunFolder::open(run::resolve(&self.places.artifacts, &self.run)?)?;
+    pub fn run(&self, common: &Common) -> Outcome {
+        let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
         let config = folder.config().display().to_string();
         let recipe = recipe::load(&config, &[], &NetworkKind::NAMES)?;
         let weights = self.weights(&folder, recipe.validation)?;
-        let device = self.device.choice()?.open()?;
+        let device = common.device.choice()?.open()?;
         let data = datasets::images(
             &recipe,
-            self.places.data_dir.as_deref(),
-            self.verbosity.choice(),
+            common.places.data_dir.as_deref(),
+            common.verbosity.choice(),
         )?;
         let loaders = datasets::loaders(&recipe, &data)?;
         let (name, loader) = match self.split {
@@ -81,7 +72,7 @@ impl Eval {
         };
         let accuracy = evaluation::accuracy(&predictions);
         let field = if self.tta { "accuracy_tta" } else { "accuracy" };
-        if self.json {
+        if common.json {
             println!(
                 "{}",
                 serde_json::json!({

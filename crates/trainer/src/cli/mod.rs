@@ -24,6 +24,8 @@ struct Cli {
     command: Option<Command>,
     #[command(flatten)]
     train: train::Train,
+    #[command(flatten)]
+    common: options::Common,
 }
 
 #[derive(Debug, Subcommand)]
@@ -46,16 +48,17 @@ type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let common = &cli.common;
     let outcome = match cli.command {
-        None => cli.train.run(),
-        Some(Command::Train(command)) => command.run(),
-        Some(Command::Eval(command)) => command.run(),
-        Some(Command::Bench(command)) => command.run(),
-        Some(Command::Backends(command)) => command.run(),
-        Some(Command::Data(command)) => command.run(),
-        Some(Command::Recipes(command)) => command.run(),
-        Some(Command::Runs(command)) => command.run(),
-        Some(Command::Completions(command)) => command.run(),
+        None => cli.train.run(common),
+        Some(Command::Train(command)) => command.run(common),
+        Some(Command::Eval(command)) => command.run(common),
+        Some(Command::Bench(command)) => command.run(common),
+        Some(Command::Backends(command)) => command.run(common),
+        Some(Command::Data(command)) => command.run(common),
+        Some(Command::Recipes(command)) => command.run(common),
+        Some(Command::Runs(command)) => command.run(common),
+        Some(Command::Completions(command)) => command.run(common),
     };
     outcome.unwrap_or_else(|error| {
         // A closed standard error takes no message, and the exit code still says it.

@@ -8,21 +8,46 @@ use model::backend::Precision;
 use crate::device::{BackendName, DeviceChoice, DeviceError};
 use crate::progress::Verbosity;
 
+/// What every command takes, whether it has a use for it or not, so that a script may pass the same
+/// options to all of them.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
+pub struct Common {
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceOptions,
+    /// Where runs and data lie.
+    #[command(flatten)]
+    pub places: Places,
+    /// How much the program says.
+    #[command(flatten)]
+    pub verbosity: VerbosityOptions,
+    /// Prints the command's result as JSON, for another program to read.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
 /// Where to compute.
 #[derive(Debug, Clone, Args)]
 pub struct DeviceOptions {
     /// ndarray, flex or wgpu; wgpu where it is compiled in, ndarray otherwise.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     backend: Option<String>,
     /// default, discrete:N, integrated:N or software.
-    #[arg(long, value_name = "NAME", default_value = "default")]
+    #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     device: String,
     /// Threads of the CPU kernels; every core if absent. Results do not depend on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     /// fast or exact. Fast convolves by Winograd's algorithm where it pays, with rounding errors of
     /// 1e-6 of a value in place of 1e-7.
-    #[arg(long, value_enum, value_name = "NAME", default_value = "fast")]
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        value_name = "NAME",
+        default_value = "fast"
+    )]
     precision: PrecisionName,
 }
 
@@ -59,10 +84,10 @@ impl DeviceOptions {
 #[derive(Debug, Clone, Copy, Args)]
 pub struct VerbosityOptions {
     /// Shows no progress: only the result, and errors.
-    #[arg(short, long, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
     /// Says more: device, data, hashes, and a line a second in place of one every five.
-    #[arg(short, long)]
+    #[arg(short, long, global = true)]
     verbose: bool,
 }
 
@@ -81,9 +106,9 @@ impl VerbosityOptions {
 #[derive(Debug, Clone, Args)]
 pub struct Places {
     /// The folder that holds the runs.
-    #[arg(long, value_name = "DIR", default_value = "artifacts")]
+    #[arg(long, global = true, value_name = "DIR", default_value = "artifacts")]
     pub artifacts: PathBuf,
     /// A folder with CIFAR-10; the cache if absent, filled where it is empty.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

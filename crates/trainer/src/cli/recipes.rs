@@ -3,31 +3,40 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use model::NetworkKind;
 
 use super::Outcome;
+use super::options::Common;
 use crate::recipe;
 
 /// List the built-in recipes, or print one.
+///
+/// A recipe is a TOML file that says what a run trains and how. Print one, change it, and train it
+/// with `trainer train --config FILE`. With --json the keys of a recipe are printed with the defaults
+/// of all that it leaves out.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: trainer recipes tutorial > mine.toml")]
 pub struct Recipes {
     /// The recipe to print, as a start for one of your own.
     name: Option<String>,
-    /// Prints a JSON array.
-    #[arg(long)]
-    json: bool,
 }
 
 impl Recipes {
     /// Prints the list, or the one recipe.
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self, common: &Common) -> Outcome {
         if let Some(name) = &self.name {
             let found = recipe::builtin().iter().find(|recipe| recipe.name == name);
             let Some(found) = found else {
                 return Err(format!("there is no recipe `{name}`; see `trainer recipes`").into());
             };
-            print!("{}", found.text);
-        } else if self.json {
+            if common.json {
+                let recipe = recipe::load(name, &[], &NetworkKind::NAMES)?;
+                let keys: toml::Table = recipe.to_toml().parse()?;
+                println!("{}", serde_json::to_string(&keys)?);
+            } else {
+                print!("{}", found.text);
+            }
+        } else if common.json {
             let list: Vec<_> = recipe::builtin()
                 .iter()
                 .map(|r| serde_json::json!({"name": r.name, "summary": r.summary()}))

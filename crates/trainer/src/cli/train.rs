@@ -1,6 +1,7 @@
 //! `trainer train`.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,7 @@ use clap::Args;
 use model::NetworkKind;
 
 use super::Outcome;
-use super::options::{DeviceOptions, Places, VerbosityOptions};
+use super::options::Common;
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, RunState};
 use crate::training::{self, TrainOptions};
@@ -54,35 +55,26 @@ pub struct Train {
     /// The run's name in place of the recipe's.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Prints the run's result as JSON on its last line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    device: DeviceOptions,
-    #[command(flatten)]
-    places: Places,
-    #[command(flatten)]
-    verbosity: VerbosityOptions,
 }
 
 impl Train {
     /// Trains, and prints where the run is and what comes next.
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self, common: &Common) -> Outcome {
         if self.resume.is_some() {
             start_again_with_cpu_records()?;
         }
-        let recipe = self.recipe()?;
+        let recipe = self.recipe(&common.places.artifacts)?;
         let options = TrainOptions {
-            device: self.device.choice()?,
-            data_dir: self.places.data_dir.clone(),
-            artifacts: self.places.artifacts.clone(),
+            device: common.device.choice()?,
+            data_dir: common.places.data_dir.clone(),
+            artifacts: common.places.artifacts.clone(),
             resume: self.resume.clone(),
-            verbosity: self.verbosity.choice(),
+            verbosity: common.verbosity.choice(),
         };
         let (folder, result) = training::train(&recipe, &options, &interrupter()?)?;
         let path = folder.path().display();
         let interrupted = result.state == RunState::Interrupted;
-        let text = if self.json {
+        let text = if common.json {
             serde_json::to_string(&result)?
         } else if interrupted {
             format!(
@@ -107,7 +99,7 @@ impl Train {
 
     /// The recipe with the command line's changes. A resumed run goes on with the one it began
     /// with, which is stored beside it.
-    fn recipe(&self) -> Result<Recipe, Box<dyn std::error::Error>> {
+    fn recipe(&self, artifacts: &Path) -> Result<Recipe, Box<dyn std::error::Error>> {
         let mut overrides = Vec::new();
         for text in &self.set {
             overrides.push(Override::parse_set(text)?);
@@ -129,15 +121,18 @@ impl Train {
         let Some(name) = &self.resume else {
             return Ok(recipe::load(&self.config, &overrides, networks)?);
         };
-        let folder = run::RunFolder::open(run::resolve(&self.places.artifacts, name)?)?;
+        let folder = run::RunFolder::open(run::resolve(artifacts, name)?)?;
         let config = folder.config().display().to_string();
         let began_with = recipe::load(&config, &[], networks)?;
         let asked = recipe::load(&config, &overrides, networks)?;
-        if asked.hash() != began_with.hash() {
+        let differences = began_with.differences(&asked);
+        if !differences.is_empty() {
+            let differences: Vec<String> = differences.iter().map(ToString::to_string).collect();
             return Err(format!(
-                "{} began with other settings; a run is resumed as it began, so leave the recipe's \
-                 options out, or start a new run",
-                folder.path().display()
+                "{} began with other settings ({}); a run is resumed as it began, so leave the \
+                 recipe's options out, or start a new run",
+                folder.path().display(),
+                differences.join("; ")
             )
             .into());
         }

@@ -79,12 +79,15 @@ impl Entry {
         let Value::Integer(number) = self.value else {
             return Err(self.wrong_type(key, "an integer"));
         };
+        if number < 0 {
+            return Err(self.invalid(format!("`{key}` must not be negative, found {number}")));
+        }
         i64::try_from(number)
             .ok()
             .and_then(|number| u64::try_from(number).ok())
             .ok_or_else(|| {
                 self.invalid(format!(
-                    "`{key}` must be from 0 to {}, found {number}",
+                    "`{key}` is too large: {number}; the largest whole number in a recipe is {}",
                     i64::MAX
                 ))
             })
@@ -197,7 +200,7 @@ impl Document {
             // Negative zero would pass as 0 and yet change the recipe's hash.
             Ok(if number == 0.0 { 0.0 } else { number })
         } else {
-            Err(entry.invalid(format!("`{key}` must be {rule}, found {number}")))
+            Err(entry.invalid(format!("`{key}` must be {rule}, found {}", plain(number))))
         }
     }
 
@@ -226,5 +229,14 @@ impl Document {
     ) -> Result<&'static str, RecipeError> {
         self.entry(key)
             .map_or(Ok(default), |entry| entry.as_choice(key, choices))
+    }
+}
+
+/// A number as a person would write it: large and small ones with an exponent.
+fn plain(number: f64) -> String {
+    if number != 0.0 && number.is_finite() && !(1e-6..1e15).contains(&number.abs()) {
+        format!("{number:e}")
+    } else {
+        number.to_string()
     }
 }

@@ -14,6 +14,7 @@
 //! | `write` | a [`Recipe`] back to TOML, and its hash |
 
 mod builtin;
+mod differences;
 mod document;
 mod error;
 mod file;
@@ -24,6 +25,7 @@ mod validate;
 mod write;
 
 pub use builtin::{Builtin, builtin};
+pub use differences::Difference;
 pub use error::{Candidates, Place, RecipeError};
 pub use file::{Origin, Override};
 pub(crate) use keys::nearest;

@@ -33,7 +33,7 @@ impl Recipe {
     }
 
     /// All keys but the name.
-    fn settings(&self) -> String {
+    pub(super) fn settings(&self) -> String {
         let Self {
             name: _,
             network,

@@ -20,6 +20,14 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The artifacts folder could not be made.
+    #[error("{}: cannot create this folder: {source}; choose another with --artifacts", .path.display())]
+    ArtifactsNotCreated {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A run's name that cannot be the name of a folder.
     #[error("\"{}\" cannot name a run's folder: use letters, digits, `-`, `_` or `.`, not `.` first", .name.escape_debug())]
     BadName {

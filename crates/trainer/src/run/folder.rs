@@ -55,6 +55,27 @@ impl RunFolder {
         prepared.map(|()| folder)
     }
 
+    /// Finds out whether runs can be made in `artifacts`, and makes nothing: for a refusal before the data
+    /// is fetched.
+    ///
+    /// # Errors
+    /// A [`RunError`] where `artifacts` is a file or cannot be written to.
+    pub fn check_place(artifacts: &Path) -> Result<(), RunError> {
+        let here = Path::new(".");
+        let there = artifacts
+            .ancestors()
+            .map(|path| if path == Path::new("") { here } else { path })
+            .find(|path| path.exists())
+            .unwrap_or(here);
+        if !there.is_dir() {
+            return Err(artifacts_error(artifacts, ErrorKind::NotADirectory.into()));
+        }
+        #[cfg(unix)]
+        rustix::fs::access(there, rustix::fs::Access::WRITE_OK)
+            .map_err(|error| artifacts_error(artifacts, error.into()))?;
+        Ok(())
+    }
+
     /// The folder of a run that exists.
     ///
     /// # Errors
@@ -212,7 +233,7 @@ pub(super) fn artifacts_error(artifacts: &Path, source: std::io::Error) -> RunEr
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
             RunError::ArtifactsNotWritable { path, source }
         }
-        _ => RunError::io("create", artifacts)(source),
+        _ => RunError::ArtifactsNotCreated { path, source },
     }
 }
 

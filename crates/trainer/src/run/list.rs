@@ -70,6 +70,10 @@ pub fn list(artifacts: &Path) -> Result<Vec<RunSummary>, RunError> {
 pub(super) fn run_names(artifacts: &Path) -> Result<Vec<String>, RunError> {
     let entries = match fs::read_dir(artifacts) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            let path = artifacts.to_owned();
+            return Err(RunError::ArtifactsNotAFolder { path });
+        }
         other => other.map_err(RunError::io("read", artifacts))?,
     };
     let mut names = Vec::new();

@@ -67,7 +67,7 @@ pub fn images(
             train_images,
             test_images,
         } => {
-            verbosity.note("training on synthetic data, which is generated and no photograph");
+            verbosity.note("the images are synthetic: generated, and no photographs");
             use cifar10::synthetic::{Part, generate};
             let train = generate(Part::Train, train_images, recipe.seed);
             let sha256 = cifar10::checksum::sha256(train.pixels());

@@ -104,6 +104,9 @@ pub fn train(
         .as_deref()
         .map(|run| Resumed::find(&options.artifacts, run))
         .transpose()?;
+    if resumed.is_none() {
+        RunFolder::check_place(&options.artifacts)?;
+    }
     let data = datasets::images(recipe, options.data_dir.as_deref(), options.verbosity)?;
     let identity = Identity {
         recipe: recipe.hash(),

@@ -1,5 +1,6 @@
 //! A network's weights in files.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use burn::module::Module;
@@ -61,5 +62,20 @@ pub fn save_safetensors(network: &Network, path: &Path) -> Result<(), TrainError
     let bytes = store
         .get_bytes()
         .map_err(|error| TrainError::save(path, error))?;
+    let bytes = with_sorted_header(&bytes)
+        .ok_or_else(|| TrainError::save(path, "the header is not that of safetensors"))?;
     Ok(run::write_atomic(path, &bytes)?)
+}
+
+/// The same safetensors with the entries of its header in alphabetical order, where Burn writes the
+/// metadata in an order that differs from run to run: the same weights are then the same bytes.
+fn with_sorted_header(bytes: &[u8]) -> Option<Vec<u8>> {
+    let (length, rest) = bytes.split_first_chunk()?;
+    let (header, tensors) =
+        rest.split_at_checked(usize::try_from(u64::from_le_bytes(*length)).ok()?)?;
+    let entries: BTreeMap<String, serde_json::Value> = serde_json::from_slice(header).ok()?;
+    let mut sorted = serde_json::to_vec(&entries).ok()?;
+    // The header's length keeps the tensors aligned; spaces after the JSON are part of the format.
+    sorted.resize(header.len(), b' ');
+    Some([&length[..], &sorted, tensors].concat())
 }

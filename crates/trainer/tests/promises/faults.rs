@@ -117,3 +117,35 @@ fn a_write_that_does_not_fit_ends_the_run_with_one_message_and_it_resumes_after_
     resumed(artifacts.path(), &[]);
     assert_equal_runs(&run, &whole);
 }
+
+/// A step of this network lasts for seconds, so that both signals fall into the first one. An
+/// interrupt that waited for the step's end would save, and say so in `result.json`.
+#[test]
+fn a_second_interrupt_ends_the_program_at_once() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let slow = ["--network", "resnet18", "--batch-size", "400"];
+    let mut running = Running::start(artifacts.path(), &slow);
+    let log = running.run.join("run.log");
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains("steps:")) {
+        assert!(
+            running.child.try_wait().unwrap().is_none(),
+            "it ended early"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let id = running.child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    assert_eq!(running.signal("-INT"), Some(130));
+    assert!(
+        !running.run.join("result.json").exists(),
+        "it was not at once"
+    );
+    assert_eq!(last_step(&running.run), 0);
+}

@@ -31,6 +31,14 @@ fn command(artifacts: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// Runs the program with `arguments`, whatever the command.
+fn program(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -51,11 +59,9 @@ fn result(run: &Path) -> Value {
     serde_json::from_slice(&fs::read(run.join("result.json")).unwrap()).unwrap()
 }
 
-/// The tensors of a safetensors file: what stands after its header, which is no promise.
-fn weights(run: &Path) -> Vec<u8> {
-    let bytes = fs::read(run.join("model.safetensors")).unwrap();
-    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
-    bytes[8 + header..].to_vec()
+/// The weights in both formats, whose every byte is promised.
+fn weights(run: &Path) -> [Vec<u8>; 2] {
+    ["model.safetensors", "model.bpk"].map(|file| fs::read(run.join(file)).unwrap())
 }
 
 /// A table without its columns of times, which stand last.

@@ -39,11 +39,33 @@ fn a_run_folder_holds_what_the_design_says() {
 fn one_seed_gives_the_same_weights_with_any_number_of_threads() {
     let artifacts = tempfile::tempdir().unwrap();
     let one = finished(artifacts.path(), &["--threads", "1"]);
-    let two = finished(artifacts.path(), &["--threads", "2"]);
-    assert_ne!(one, two);
-    assert_equal_runs(&one, &two);
+    for threads in ["2", "3"] {
+        let more = finished(artifacts.path(), &["--threads", threads]);
+        assert_ne!(one, more);
+        assert_equal_runs(&one, &more);
+    }
     let other = finished(artifacts.path(), &["--seed", "1"]);
     assert_ne!(weights(&one), weights(&other));
+}
+
+#[test]
+fn fifty_steps_of_a_residual_network_give_the_same_weights_with_one_two_and_three_threads() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let settings = [
+        "--network",
+        "resnet20",
+        "--batch-size",
+        "8",
+        "--epochs",
+        "1",
+    ];
+    let runs = ["1", "2", "3"].map(|threads| {
+        let settings = [&settings[..], &["--threads", threads]].concat();
+        finished(artifacts.path(), &settings)
+    });
+    assert_eq!(result(&runs[0])["steps"], 50);
+    assert_equal_runs(&runs[0], &runs[1]);
+    assert_equal_runs(&runs[0], &runs[2]);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use model::{Network, NetworkKind};
 use stock::StockStep;
 
 use super::Outcome;
-use super::options::DeviceOptions;
+use super::options::Common;
 use crate::recipe::OptimizerSpec;
 use crate::run::CLASSES;
 use crate::training::{Batch, Classifier, TrainError, optimizer};
@@ -43,11 +43,6 @@ pub struct Bench {
     /// Measures the same network of Burn's own layers and optimiser in place of ours.
     #[arg(long)]
     stock: bool,
-    /// Prints one JSON object on the last line.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    device: DeviceOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -62,7 +57,7 @@ const ROUNDS: usize = 5;
 
 impl Bench {
     /// Measures and prints images a second.
-    pub fn run(&self) -> Outcome {
+    pub fn run(&self, common: &Common) -> Outcome {
         if !(self.seconds.is_finite() && self.seconds > 0.0) {
             return Err(format!("--seconds must be above 0, found {}", self.seconds).into());
         }
@@ -70,7 +65,7 @@ impl Bench {
             return Err("--stock measures training; leave out --mode infer".into());
         }
         let kind = NetworkKind::from_name(&self.network)?;
-        let choice = self.device.choice()?;
+        let choice = common.device.choice()?;
         let device = choice.open()?;
         let batch = self.batch as usize;
         let mut step = self.step(kind, batch, &device)?;
@@ -95,7 +90,7 @@ impl Bench {
             Mode::Train => "train",
             Mode::Infer => "infer",
         };
-        if self.json {
+        if common.json {
             println!(
                 "{}",
                 serde_json::json!({
