@@ -110,18 +110,18 @@ fn values_out_of_range_are_refused_at_their_place() {
                 "batch_size = 0",
                 "x.toml:1:14: `batch_size` must be at least 1, found 0",
             ),
-            ("batch_size = -4", "`batch_size` must be from 0"),
+            (
+                "batch_size = -4",
+                "`batch_size` must not be negative, found -4",
+            ),
             ("epochs = 0", "x.toml:1:10: `epochs` must be above 0"),
             ("epochs = -1.5", "above 0"),
             ("epochs = nan", "found NaN"),
             ("epochs = inf", "found inf"),
-            (
-                "seed = -1",
-                "`seed` must be from 0 to 9223372036854775807, found -1",
-            ),
+            ("seed = -1", "`seed` must not be negative, found -1"),
             (
                 "seed = 9223372036854775808",
-                "`seed` must be from 0 to 9223372036854775807",
+                "`seed` is too large: 9223372036854775808; the largest whole number in a recipe is 9223372036854775807",
             ),
             (
                 "optimizer.lr = nan",
