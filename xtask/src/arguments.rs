@@ -1,5 +1,7 @@
 //! The words of a command line, one option after the other.
 
+use std::str::FromStr;
+
 /// Options and their values. Both `--rounds 2` and `--rounds=2` are usual.
 pub struct Arguments<'a> {
     rest: std::slice::Iter<'a, String>,
@@ -35,6 +37,17 @@ impl<'a> Arguments<'a> {
         self.attached
             .or_else(|| self.rest.next().map(String::as_str))
             .ok_or_else(|| format!("{} needs a value", self.name))
+    }
+
+    /// The value of the option that came last, as a number of its kind.
+    ///
+    /// # Errors
+    /// A message that names the option, where it has none or another value.
+    pub fn number<N: FromStr>(&mut self) -> Result<N, String> {
+        let value = self.value()?;
+        value
+            .parse()
+            .map_err(|_| format!("{} takes a number, found {value}", self.name))
     }
 
     /// What follows the option that came last, as it was written.

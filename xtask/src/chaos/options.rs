@@ -1,5 +1,7 @@
 //! The command line of `cargo xtask chaos`.
 
+use crate::arguments::Arguments;
+
 /// What `--help` prints.
 pub const HELP: &str = "\
 Ends runs in every way that a run can end, and checks that each resumes to the same weights and tables.
@@ -99,21 +101,21 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
         only: None,
         seed: 1,
     };
-    let mut rest = arguments.iter();
-    while let Some(name) = rest.next() {
+    let mut arguments = Arguments::new(arguments);
+    while let Some((argument, name)) = arguments.next() {
         let counts = &mut options.counts;
-        let count = match name.as_str() {
+        let count = match name {
             "--help" => return Ok(Request::Help),
             "--short" => {
                 *counts = SHORT;
                 continue;
             }
             "--only" => {
-                options.only = Some(rest.next().ok_or("--only takes words")?.clone());
+                options.only = Some(arguments.value()?.to_owned());
                 continue;
             }
             "--seed" => {
-                options.seed = number(name, rest.next())? as u64;
+                options.seed = arguments.number()?;
                 continue;
             }
             "--kills" => &mut counts.kills,
@@ -125,17 +127,11 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
             "--panics" => &mut counts.panics,
             "--epochs" => &mut counts.epochs,
             "--saving" => &mut counts.saving,
-            other => return Err(format!("there is no option {other}; see --help")),
+            _ => return Err(format!("there is no option {argument}; see --help")),
         };
-        *count = number(name, rest.next())?;
+        *count = arguments.number()?;
     }
     Ok(Request::Run(options))
-}
-
-fn number(name: &str, value: Option<&String>) -> Result<usize, String> {
-    value
-        .and_then(|value| value.parse().ok())
-        .ok_or_else(|| format!("{name} takes a number"))
 }
 
 #[cfg(test)]
@@ -149,7 +145,7 @@ mod tests {
 
     #[test]
     fn counts_are_taken_and_wrong_ones_are_refused_by_name() {
-        let Ok(Request::Run(options)) = asked("--short --kills 5 --seed 9 --only kill") else {
+        let Ok(Request::Run(options)) = asked("--short --kills=5 --seed 9 --only kill") else {
             unreachable!("these are options");
         };
         assert_eq!((options.counts.kills, options.counts.points), (5, 2));

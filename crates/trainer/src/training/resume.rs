@@ -37,6 +37,7 @@ impl Resumed {
         match &found.checkpoint {
             Some(checkpoint) => {
                 store.set_aside(&found.refused)?;
+                remarks.extend(missing_tables(&folder, checkpoint));
                 remarks.push(format!("going on from {}", checkpoint.path.display()));
             }
             None => remarks.push(format!(
@@ -51,4 +52,23 @@ impl Resumed {
             remarks,
         })
     }
+}
+
+/// A line for each table that has been deleted since `checkpoint`, which knows its length alone.
+fn missing_tables(folder: &RunFolder, checkpoint: &Checkpoint) -> Vec<String> {
+    let manifest = &checkpoint.manifest;
+    [
+        (folder.metrics(), manifest.tables.metrics),
+        (folder.steps(), manifest.tables.steps),
+    ]
+    .into_iter()
+    .filter(|(table, length)| *length > 0 && !table.exists())
+    .map(|(table, _)| {
+        format!(
+            "{} is gone; its rows up to step {} are lost, and it is begun again",
+            table.display(),
+            manifest.record.steps
+        )
+    })
+    .collect()
 }

@@ -95,6 +95,29 @@ fn a_folder_of_checkpoints_that_is_deleted_during_the_run_is_made_again() {
     assert!(last_step(&running.run) == 6 * 13);
 }
 
+/// A file in the place of the folder stands for one that has become read-only, which root may write.
+#[test]
+fn a_folder_that_cannot_be_written_any_more_ends_the_run_with_one_message_and_it_resumes() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let settings = [&OFTEN[..], &["--epochs", "6"]].concat();
+    let whole = finished(artifacts.path(), &settings);
+    let mut running = Running::start(artifacts.path(), &settings);
+    running.wait_for_step(9);
+    let (folder, moved) = (running.run.join("checkpoints"), running.run.join("moved"));
+    fs::rename(&folder, &moved).unwrap();
+    // The run may have made the folder again in between; its one checkpoint is given up.
+    fs::remove_dir_all(&folder).ok();
+    fs::write(&folder, "").unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(1));
+    let failed = result(&running.run);
+    assert_eq!(failed["state"], "failed");
+    assert!(failed["error"].as_str().unwrap().contains("checkpoints"));
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&moved, &folder).unwrap();
+    resumed(artifacts.path(), &[]);
+    assert_equal_runs(&running.run, &whole);
+}
+
 /// A limit on the size of files stands for a full disk, since a test cannot fill one: the first part
 /// of the first checkpoint does not fit.
 #[test]

@@ -186,3 +186,63 @@ fn a_checkpoint_with_a_flipped_byte_is_named_and_the_previous_one_leads_to_the_s
     assert_eq!(said.lines().filter(named).count(), 1, "{said}");
     assert_equal_runs(&running.run, &whole);
 }
+
+/// The checkpoints of a run, the oldest first.
+fn checkpoints(run: &Path) -> Vec<String> {
+    let entries = fs::read_dir(run.join("checkpoints")).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+/// An altered checkpoint that counted as one of the two newest would push a whole one out.
+#[test]
+fn an_altered_checkpoint_takes_no_place_among_those_that_are_kept() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let run = finished(artifacts.path(), &[]);
+    assert_eq!(checkpoints(&run), ["step-26", "step-39"]);
+    fs::remove_file(run.join("result.json")).unwrap();
+    fs::write(run.join("checkpoints/step-39/model.bpk"), "").unwrap();
+    resumed(artifacts.path(), &[]);
+    // Its name is free again, and it does not stay beside the new one.
+    assert_eq!(checkpoints(&run), ["step-26", "step-39"]);
+    assert!(
+        fs::metadata(run.join("checkpoints/step-39/model.bpk"))
+            .unwrap()
+            .len()
+            > 0
+    );
+}
+
+#[test]
+fn a_table_that_is_gone_is_named_and_begun_again() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let run = finished(artifacts.path(), &[]);
+    fs::remove_file(run.join("result.json")).unwrap();
+    fs::remove_dir_all(run.join("checkpoints/step-39")).unwrap();
+    fs::remove_file(run.join("steps.csv")).unwrap();
+    let said = resumed(artifacts.path(), &[]);
+    assert!(
+        said.contains("steps.csv is gone; its rows up to step 26 are lost"),
+        "{said}"
+    );
+    assert!(!said.contains("metrics.csv"), "{said}");
+    let rows = fs::read_to_string(run.join("steps.csv")).unwrap();
+    assert!(rows.lines().nth(1).unwrap().starts_with("27,"), "{rows}");
+    assert_eq!(rows.lines().count(), 1 + 13);
+}
+
+/// So short a time has always passed after a step.
+#[test]
+fn a_run_is_saved_when_the_minutes_between_checkpoints_have_passed() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let settings = ["--set", "checkpoint.every_epochs=3"];
+    let whole = finished(artifacts.path(), &settings);
+    assert!(!checkpoints(&whole).contains(&"step-38".to_owned()));
+    let minutes = ["--set", "checkpoint.every_minutes=1e-7"];
+    let often = finished(artifacts.path(), &[settings, minutes].concat());
+    assert!(checkpoints(&often).contains(&"step-38".to_owned()));
+    assert_equal_runs(&often, &whole);
+}
