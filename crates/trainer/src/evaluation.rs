@@ -77,7 +77,7 @@ fn predict_by(
 pub fn accuracy(predictions: &[Prediction]) -> f64 {
     let hits = predictions
         .iter()
-        .filter(|prediction| prediction.class() == usize::from(prediction.label))
+        .filter(|prediction| prediction.is_right())
         .count();
     hits as f64 / predictions.len().max(1) as f64
 }

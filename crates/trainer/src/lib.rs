@@ -7,7 +7,9 @@
 //! | [`training`] | the Learner and the loop around it |
 //! | [`evaluation`] | a network's answers on a set of images |
 //! | [`progress`] | progress bars |
+//! | [`report`] | a run on one page |
 //! | [`run`] | a run's folder |
+//! | [`statistics`] | intervals, tests, calibration |
 //! | [`terminal`] | the terminal under the dashboard |
 //! | [`device`] | which device a run uses |
 
@@ -18,7 +20,9 @@ pub mod device;
 pub mod evaluation;
 pub mod progress;
 pub mod recipe;
+pub mod report;
 pub mod run;
+pub mod statistics;
 #[cfg(unix)]
 pub mod terminal;
 pub mod training;

@@ -7,6 +7,7 @@ mod data;
 mod eval;
 mod options;
 mod recipes;
+mod report;
 mod runs;
 mod train;
 
@@ -36,6 +37,7 @@ enum Command {
     Backends(backends::Backends),
     Data(data::Data),
     Recipes(recipes::Recipes),
+    Report(report::Report),
     Runs(runs::Runs),
     Completions(completions::Completions),
 }
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Some(Command::Backends(command)) => command.run(common),
         Some(Command::Data(command)) => command.run(common),
         Some(Command::Recipes(command)) => command.run(common),
+        Some(Command::Report(command)) => command.run(common),
         Some(Command::Runs(command)) => command.run(common),
         Some(Command::Completions(command)) => command.run(common),
     };

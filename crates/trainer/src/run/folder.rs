@@ -183,6 +183,11 @@ impl RunFolder {
         self.path.join("report.html")
     }
 
+    /// `plots/`: the report's plots, an SVG file each.
+    pub fn plots(&self) -> PathBuf {
+        self.path.join("plots")
+    }
+
     /// `run.log`: what the program said.
     pub fn log(&self) -> PathBuf {
         self.path.join("run.log")

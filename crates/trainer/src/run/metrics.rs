@@ -32,7 +32,7 @@ pub struct MetricsRow {
     pub valid_accuracy: Option<f64>,
     /// Learning rate of the epoch's last step.
     pub learning_rate: f64,
-    /// Training time so far, in seconds.
+    /// Seconds that the epoch took, validation included.
     pub seconds: f64,
     /// Training images per second over the epoch.
     pub images_per_second: f64,
@@ -63,7 +63,7 @@ pub struct StepRow {
     pub loss: f64,
     /// Learning rate of the step.
     pub learning_rate: f64,
-    /// Training time so far, in seconds.
+    /// Seconds that the step took.
     pub seconds: f64,
 }
 

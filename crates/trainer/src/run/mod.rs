@@ -33,7 +33,8 @@ pub use list::{RunSummary, list};
 pub use lock::RunLock;
 pub use metrics::{CsvLog, LogRow, MetricsRow, StepRow, read_rows};
 pub use predictions::{
-    CLASSES, ConfusionMatrix, Prediction, confusion, write_confusion, write_predictions,
+    CLASSES, ConfusionMatrix, Prediction, confusion, read_predictions, write_confusion,
+    write_predictions,
 };
 pub use result::{RunResult, RunState};
 pub(crate) use write::sync_folder;

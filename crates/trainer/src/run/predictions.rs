@@ -1,5 +1,6 @@
 //! `predictions.csv` and `confusion.csv`: what a run says of each test image.
 
+use std::fs;
 use std::path::Path;
 
 use super::error::RunError;
@@ -33,6 +34,17 @@ impl Prediction {
             }
         }
         best.0
+    }
+
+    /// Whether the network finds the image's class.
+    pub fn is_right(&self) -> bool {
+        self.class() == usize::from(self.label)
+    }
+
+    /// The probability of [`Prediction::class`].
+    pub fn confidence(&self) -> f32 {
+        let of_class = self.probabilities.get(self.class());
+        of_class.copied().unwrap_or_default()
     }
 }
 
@@ -73,6 +85,40 @@ pub fn write_predictions(
             .collect()
     });
     write_table(path, header.map(|name| (*name).to_owned()).collect(), rows)
+}
+
+/// Reads `predictions.csv`.
+///
+/// # Errors
+/// [`RunError::Io`] where it cannot be read, [`RunError::Damaged`] where it is no such table.
+pub fn read_predictions(
+    path: &Path,
+    class_names: &[&str; CLASSES],
+) -> Result<Vec<Prediction>, RunError> {
+    let bytes = fs::read(path).map_err(RunError::io("read", path))?;
+    let damaged = |problem: String| RunError::damaged(path)(problem);
+    let mut reader = csv::Reader::from_reader(bytes.as_slice());
+    let header = reader.headers().map_err(RunError::damaged(path))?;
+    let expected = ["index", "label"].iter().chain(class_names).copied();
+    if !header.iter().eq(expected) {
+        return Err(damaged(format!(
+            "line 1 must be index,label,{}",
+            class_names.join(",")
+        )));
+    }
+    let mut predictions = Vec::new();
+    for row in reader.deserialize::<(usize, u8, [f32; CLASSES])>() {
+        let (index, label, probabilities) = row.map_err(RunError::damaged(path))?;
+        if usize::from(label) >= CLASSES {
+            return Err(damaged(format!("image {index} has the label {label}")));
+        }
+        predictions.push(Prediction {
+            index,
+            label,
+            probabilities,
+        });
+    }
+    Ok(predictions)
 }
 
 /// Writes `confusion.csv` in one step: a row for each true class, a column for each predicted class.

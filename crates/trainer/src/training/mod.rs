@@ -56,6 +56,7 @@ use model::{Network, NetworkKind};
 use crate::device::DeviceChoice;
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
+use crate::report;
 #[cfg(unix)]
 use crate::run::RunError;
 use crate::run::{CLASSES, RunFolder, RunLock, RunResult};
@@ -141,6 +142,12 @@ pub fn train(
         identity,
     };
     let result = run.train(network, interrupter, checkpoint, &remarks)?;
+    // The run itself is whole without its report, which can be written again.
+    if let Err(error) = report::write(&folder, Some(&data.test)) {
+        options.verbosity.note(&format!(
+            "{error}; the report can be written again with `trainer report`"
+        ));
+    }
     Ok((folder, result))
 }
 

@@ -1,0 +1,62 @@
+//! What a run's folder says.
+
+use std::fs;
+use std::path::Path;
+
+use model::NetworkKind;
+
+use super::ReportError;
+use crate::recipe::{self, Recipe};
+use crate::run::{
+    self, Environment, MetricsRow, Prediction, RunError, RunFolder, RunResult, StepRow, read_rows,
+};
+
+/// What a run's folder says. A run that is under way, or was killed, has no result.
+#[derive(Debug, Clone)]
+pub struct Contents {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The recipe's text.
+    pub config: String,
+    /// What it ran on.
+    pub environment: Environment,
+    /// What it gave.
+    pub result: Option<RunResult>,
+    /// A row an epoch.
+    pub metrics: Vec<MetricsRow>,
+    /// A row a step.
+    pub steps: Vec<StepRow>,
+    /// What the network says of each test image, where the run was tested.
+    pub predictions: Option<Vec<Prediction>>,
+}
+
+impl Contents {
+    /// Reads a run's folder.
+    ///
+    /// # Errors
+    /// [`ReportError`] with the file that cannot be read.
+    pub fn read(folder: &RunFolder) -> Result<Self, ReportError> {
+        let path = folder.config();
+        let recipe = recipe::load(&path.display().to_string(), &[], &NetworkKind::NAMES)?;
+        let config = fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
+        Ok(Self {
+            recipe,
+            config,
+            environment: Environment::read(&folder.environment())?,
+            result: if_there(&folder.result(), RunResult::read)?,
+            metrics: if_there(&folder.metrics(), read_rows)?.unwrap_or_default(),
+            steps: if_there(&folder.steps(), read_rows)?.unwrap_or_default(),
+            predictions: if_there(&folder.predictions(), |path| {
+                run::read_predictions(path, &cifar10::CLASS_NAMES)
+            })?,
+        })
+    }
+}
+
+/// Reads a file that a run may not have.
+fn if_there<T>(
+    path: &Path,
+    read: impl FnOnce(&Path) -> Result<T, RunError>,
+) -> Result<Option<T>, RunError> {
+    path.exists().then(|| read(path)).transpose()
+}

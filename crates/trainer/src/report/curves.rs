@@ -1,0 +1,163 @@
+//! Loss, accuracy, learning rate and time over a run.
+
+use kuva::plot::{LegendPosition, LinePlot, ScatterPlot};
+use kuva::prelude::Plot;
+
+use super::page::{Figure, SERIES};
+use crate::run::{MetricsRow, StepRow};
+
+/// More points than this are no use at the width of a plot.
+const MOST_POINTS: usize = 400;
+
+/// Up to this many points each gets a mark.
+const MOST_MARKS: usize = 40;
+
+/// A curve: its name and its points.
+#[derive(Debug, Clone)]
+pub struct Curve {
+    /// What the legend calls it; nothing where there is no choice.
+    pub name: Option<String>,
+    /// Its colour.
+    pub color: &'static str,
+    /// Its points, which may have gaps where there is no finite number.
+    pub points: Vec<(f64, f64)>,
+    /// Whether it stands behind the others.
+    pub faint: bool,
+}
+
+impl Curve {
+    /// A curve over the rows of a table for which `point` has a finite number.
+    pub fn over<R>(
+        name: &str,
+        color: &'static str,
+        rows: &[R],
+        point: impl Fn(&R) -> (u64, Option<f64>),
+    ) -> Self {
+        let points = rows.iter().filter_map(|row| {
+            let (x, y) = point(row);
+            y.filter(|y| y.is_finite()).map(|y| (x as f64, y))
+        });
+        Self {
+            name: Some(name.to_owned()),
+            color,
+            points: points.collect(),
+            faint: false,
+        }
+    }
+
+    /// The curve with means in place of its points where they are too many.
+    #[must_use]
+    pub fn thinned(mut self) -> Self {
+        let each = self.points.len().div_ceil(MOST_POINTS).max(1);
+        self.points = self
+            .points
+            .chunks(each)
+            .map(|chunk| {
+                let n = chunk.len() as f64;
+                let (x, y) = chunk
+                    .iter()
+                    .fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
+                (x / n, y / n)
+            })
+            .collect();
+        self
+    }
+
+    fn plots(&self) -> Vec<Plot> {
+        let width = if self.faint { 1.0 } else { 2.0 };
+        let mut line = LinePlot::new()
+            .with_data(self.points.iter().copied())
+            .with_color(self.color)
+            .with_stroke_width(width);
+        if let Some(name) = &self.name {
+            line = line.with_legend(name);
+        }
+        let mut plots = vec![line.into()];
+        if self.points.len() <= MOST_MARKS && !self.faint {
+            let marks = ScatterPlot::new()
+                .with_data(self.points.iter().copied())
+                .with_color(self.color)
+                .with_size(3.0);
+            plots.push(marks.into());
+        }
+        plots
+    }
+}
+
+/// A figure of `curves`; nothing where none has a point.
+pub fn figure(
+    file: &'static str,
+    caption: &str,
+    (x, y): (&str, &str),
+    legend: LegendPosition,
+    curves: &[Curve],
+) -> Option<Figure> {
+    let plots: Vec<Plot> = curves
+        .iter()
+        .filter(|curve| !curve.points.is_empty())
+        .flat_map(Curve::plots)
+        .collect();
+    if plots.is_empty() {
+        return None;
+    }
+    Some(Figure::draw(file, caption, plots, |layout| {
+        layout
+            .with_x_label(x)
+            .with_y_label(y)
+            .with_legend_position(legend)
+    }))
+}
+
+/// The figures of one run.
+pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
+    let [train, valid, third, ..] = SERIES;
+    let percent = |fraction: Option<f64>| fraction.map(|value| 100.0 * value);
+    let mut each_step = Curve::over("each step", SERIES[7], steps, |r| (r.step, Some(r.loss)));
+    each_step.faint = true;
+    let alone = |mut curve: Curve| {
+        curve.name = None;
+        [curve]
+    };
+    let learning_rate = Curve::over("", third, steps, |r| (r.step, Some(r.learning_rate)));
+    let seconds = Curve::over("", third, metrics, |r| (r.epoch, Some(r.seconds)));
+    [
+        figure(
+            "loss",
+            "Loss: the mean over each epoch and over each step's batch, and over the hold-out.",
+            ("step", "loss"),
+            LegendPosition::InsideTopRight,
+            &[
+                each_step.thinned(),
+                Curve::over("train", train, metrics, |r| (r.step, r.train_loss)),
+                Curve::over("valid", valid, metrics, |r| (r.step, r.valid_loss)),
+            ],
+        ),
+        figure(
+            "accuracy",
+            "Accuracy over each epoch's training images, and over the hold-out after it.",
+            ("step", "accuracy, %"),
+            LegendPosition::InsideBottomRight,
+            &[
+                Curve::over("train", train, metrics, |r| (r.step, percent(r.train_accuracy))),
+                Curve::over("valid", valid, metrics, |r| (r.step, percent(r.valid_accuracy))),
+            ],
+        ),
+        figure(
+            "learning-rate",
+            "Learning rate of each step.",
+            ("step", "learning rate"),
+            LegendPosition::InsideTopRight,
+            &alone(learning_rate.thinned()),
+        ),
+        figure(
+            "epoch-time",
+            "Time of each epoch, its validation included. After a resumption, the part that came then.",
+            ("epoch", "seconds"),
+            LegendPosition::InsideTopRight,
+            &alone(seconds),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,123 @@
+//! The first layer's weights as a picture.
+
+use std::fs;
+use std::path::Path;
+
+use maud::{Markup, html};
+use png::{ColorType, EncodingError};
+use safetensors::{Dtype, SafeTensors};
+
+use super::ReportError;
+use super::picture::{data_uri, png};
+use crate::run::RunError;
+
+/// Filters in a row of the picture.
+const COLUMNS: usize = 16;
+
+/// Pixels of the picture for one weight, in each direction.
+const SCALE: usize = 8;
+
+/// The weights of the first layer, `[filters, 3, size, size]`.
+#[derive(Debug, Clone)]
+pub struct Filters {
+    name: String,
+    size: usize,
+    weights: Vec<f32>,
+}
+
+/// The first layer's filters from a file of weights; nothing where the file is absent or no layer
+/// sees colours.
+///
+/// # Errors
+/// [`ReportError`] where the file cannot be read.
+pub fn picture(path: &Path) -> Result<Option<Filters>, ReportError> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let bytes = fs::read(path).map_err(RunError::io("read", path))?;
+    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| ReportError::Weights {
+        path: path.to_owned(),
+        problem: error.to_string(),
+    })?;
+    let first = tensors
+        .iter()
+        .find_map(|(name, tensor)| match tensor.shape() {
+            [_, 3, height, width] if height == width && tensor.dtype() == Dtype::F32 => {
+                let (values, _) = tensor.data().as_chunks::<4>();
+                Some(Filters {
+                    name: name.to_owned(),
+                    size: *height,
+                    weights: values
+                        .iter()
+                        .map(|value| f32::from_le_bytes(*value))
+                        .collect(),
+                })
+            }
+            _ => None,
+        });
+    Ok(first)
+}
+
+impl Filters {
+    fn count(&self) -> usize {
+        self.weights.len() / (3 * self.size * self.size).max(1)
+    }
+
+    /// Width and height of [`Filters::png`], in pixels.
+    fn extent(&self) -> (u32, u32) {
+        let cell = (self.size + 1) * SCALE;
+        let columns = self.count().clamp(1, COLUMNS);
+        let rows = self.count().div_ceil(COLUMNS);
+        ((columns * cell) as u32, (rows * cell) as u32)
+    }
+
+    /// Each filter as a small picture: grey is zero, and its largest weight is full colour.
+    ///
+    /// # Errors
+    /// What the encoder says.
+    pub fn png(&self) -> Result<Vec<u8>, EncodingError> {
+        let (width, height) = self.extent();
+        let area = self.size * self.size;
+        let mut pixels = Vec::with_capacity(4 * width as usize * height as usize);
+        for y in 0..height as usize {
+            for x in 0..width as usize {
+                let (x, y) = (x / SCALE, y / SCALE);
+                let cell = self.size + 1;
+                let filter = y / cell * COLUMNS + x / cell;
+                let (x, y) = (x % cell, y % cell);
+                let weights = self.weights.get(3 * area * filter..3 * area * (filter + 1));
+                let inside = x < self.size && y < self.size;
+                let Some(weights) = weights.filter(|_| inside) else {
+                    pixels.extend([0; 4]);
+                    continue;
+                };
+                let most = weights.iter().fold(1e-12, |most: f32, w| most.max(w.abs()));
+                for channel in 0..3 {
+                    let at = channel * area + y * self.size + x;
+                    let weight = weights.get(at).copied().unwrap_or_default();
+                    pixels.push((127.5 + 127.5 * weight / most) as u8);
+                }
+                pixels.push(255);
+            }
+        }
+        png((width, height), ColorType::Rgba, &pixels)
+    }
+}
+
+/// The picture in the page.
+///
+/// # Errors
+/// As [`Filters::png`].
+pub fn section(filters: &Filters) -> Result<Markup, EncodingError> {
+    let (width, height) = filters.extent();
+    let uri = data_uri(&filters.png()?);
+    Ok(html! {
+        h2 { "First layer" }
+        p.faint {
+            "The " (filters.count()) " filters of " code { (filters.name) }
+            ", each scaled to its largest weight. Grey is zero."
+        }
+        img.filters src=(uri) width=(width) height=(height)
+            style="height:auto" alt="filters of the first layer";
+    })
+}

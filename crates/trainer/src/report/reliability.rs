@@ -1,0 +1,63 @@
+//! Probabilities beside shares of right answers.
+
+use kuva::plot::{LegendPosition, LinePlot, ScatterPlot};
+
+use super::page::{Figure, SERIES};
+use crate::run::Prediction;
+use crate::statistics::{calibration, wilson};
+
+/// The reliability diagram of `predictions`, with the expected calibration error in its caption.
+pub fn diagram(predictions: &[Prediction]) -> Figure {
+    let found = calibration(predictions);
+    let bins = || found.bins.iter().filter(|bin| bin.count > 0);
+    let points: Vec<(f64, f64)> = bins()
+        .map(|bin| {
+            (
+                100.0 * bin.confidence,
+                100.0 * bin.hits as f64 / bin.count as f64,
+            )
+        })
+        .collect();
+    let errors: Vec<(f64, f64)> = bins()
+        .zip(&points)
+        .map(|(bin, (_, accuracy))| {
+            let (low, high) = wilson(bin.hits, bin.count);
+            (
+                (accuracy - 100.0 * low).max(0.0),
+                (100.0 * high - accuracy).max(0.0),
+            )
+        })
+        .collect();
+    let ideal = LinePlot::new()
+        .with_data([(0.0, 0.0), (100.0, 100.0)])
+        .with_color(SERIES[7])
+        .with_dashed()
+        .with_legend("well calibrated");
+    let line = LinePlot::new()
+        .with_data(points.iter().copied())
+        .with_color(SERIES[0])
+        .with_legend("this network");
+    let marks = ScatterPlot::new()
+        .with_data(points)
+        .with_y_err_asymmetric(errors)
+        .with_color(SERIES[0])
+        .with_size(3.0);
+    let caption = format!(
+        "Reliability: the share of right answers among test images whose highest probability lies in one \
+         of {} ranges, with Wilson's interval of 95%. Expected calibration error {:.2}%.",
+        found.bins.len(),
+        100.0 * found.error
+    );
+    let plots = vec![ideal.into(), line.into(), marks.into()];
+    Figure::draw("reliability", caption, plots, |layout| {
+        layout
+            .with_height(430.0)
+            .with_x_label("highest probability, %")
+            .with_y_label("accuracy, %")
+            .with_x_axis_min(0.0)
+            .with_x_axis_max(100.0)
+            .with_y_axis_min(0.0)
+            .with_y_axis_max(100.0)
+            .with_legend_position(LegendPosition::InsideTopLeft)
+    })
+}

@@ -1,0 +1,73 @@
+//! The first figures of a run.
+
+use maud::{Markup, html};
+
+use super::Contents;
+use crate::run::{RunFolder, RunState};
+use crate::statistics::wilson;
+
+/// A fraction as people read it.
+pub fn percent(fraction: f64) -> String {
+    format!("{:.2}%", 100.0 * fraction)
+}
+
+/// What the run gave, in a few tiles.
+pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
+    let Contents {
+        recipe,
+        environment,
+        result,
+        ..
+    } = contents;
+    let state = result
+        .as_ref()
+        .map_or("not finished", |result| result.state.name());
+    let tested = contents.predictions.as_ref().map(|predictions| {
+        let hits = predictions.iter().filter(|one| one.is_right()).count() as u64;
+        let (low, high) = wilson(hits, predictions.len() as u64);
+        (hits as f64 / predictions.len().max(1) as f64, low, high)
+    });
+    let interrupted = result
+        .as_ref()
+        .is_none_or(|r| r.state == RunState::Interrupted);
+    html! {
+        h1 { (folder.name()) }
+        p {
+            (recipe.network) " on " (recipe.data.source.name()) ", " (environment.backend) ", "
+            (state) ". " span.faint { "Started " (environment.started) "." }
+        }
+        @if let Some(error) = result.as_ref().and_then(|result| result.error.as_ref()) {
+            pre { (error) }
+        }
+        @if interrupted {
+            p { "It is tested when it is finished: " code { "trainer train --resume " (folder.name()) } }
+        }
+        dl.tiles {
+            @if let Some((accuracy, low, high)) = tested {
+                (tile("test accuracy", &percent(accuracy),
+                    &format!("{} to {}, Wilson's 95%", percent(low), percent(high))))
+            }
+            @if let Some(result) = result {
+                @if let Some(accuracy) = result.valid_accuracy {
+                    (tile("valid accuracy", &percent(accuracy), "of the last epoch"))
+                }
+                @if let (Some(accuracy), Some(epoch)) = (result.best_valid_accuracy, result.best_epoch) {
+                    (tile("best valid accuracy", &percent(accuracy), &format!("epoch {epoch}")))
+                }
+                (tile("epochs", &result.epochs.to_string(), &format!("{} steps", result.steps)))
+                (tile("training time", &format!("{:.1} s", result.seconds),
+                    &format!("{:.0} images a second", result.images_per_second)))
+            }
+            (tile("seed", &recipe.seed.to_string(), ""))
+        }
+    }
+}
+
+fn tile(name: &str, value: &str, remark: &str) -> Markup {
+    html! {
+        div {
+            dt { (name) }
+            dd { (value) @if !remark.is_empty() { small { (remark) } } }
+        }
+    }
+}
