@@ -6,14 +6,9 @@ use cifar10::CLASS_NAMES;
 use kuva::plot::{ColorMap, ForestPlot, Heatmap};
 use kuva::prelude::TextAnnotation;
 
-use super::page::{Figure, INK, SERIES};
+use super::page::{Figure, SERIES};
 use crate::run::{CLASSES, ConfusionMatrix};
 use crate::statistics::wilson;
-
-/// The colour of a cell: the first series' at an opacity that makes small shares visible.
-fn shade(share: f64) -> f64 {
-    share.max(0.0).sqrt()
-}
 
 /// True classes by predicted classes. A cell's colour is its share of the images of its row's class.
 pub fn confusion(counts: &ConfusionMatrix) -> Figure {
@@ -25,17 +20,20 @@ pub fn confusion(counts: &ConfusionMatrix) -> Figure {
     let rows: Vec<Vec<f64>> = shares.iter().rev().map(|row| row.to_vec()).collect();
     let names: Vec<String> = CLASS_NAMES.iter().map(|name| (*name).to_owned()).collect();
     let most = shares.iter().flatten().copied().fold(0.0, f64::max);
-    let color = move |t: f64| format!("rgba(31, 111, 214, {:.2})", shade(t * most));
+    let color = move |t: f64| {
+        // The root makes small shares visible; text stays legible on the darkest cell.
+        let opacity = 0.75 * (t * most).max(0.0).sqrt();
+        format!("rgba(31, 111, 214, {opacity:.2})")
+    };
     let map = Heatmap::new()
         .with_data(rows)
         .with_color_map(ColorMap::Custom(Arc::new(color)));
-    let mut layout_texts = Vec::new();
-    for (row, (row_counts, row_shares)) in counts.iter().zip(&shares).enumerate() {
-        for (column, (count, share)) in row_counts.iter().zip(row_shares).enumerate() {
-            let (x, y) = ((column + 1) as f64, (CLASSES - row) as f64);
-            let color = if shade(*share) > 0.6 { "#fff" } else { INK };
-            let text = TextAnnotation::new(count.to_string(), x, y).with_font_size(11);
-            layout_texts.push(text.with_color(color));
+    let mut texts = Vec::new();
+    for (row, counts) in counts.iter().enumerate() {
+        for (column, count) in counts.iter().enumerate() {
+            // The text stands on its place, and a third of a cell below the middle centres it.
+            let (x, y) = ((column + 1) as f64, (CLASSES - row) as f64 - 0.3);
+            texts.push(TextAnnotation::new(count.to_string(), x, y).with_font_size(11));
         }
     }
     let caption = "Confusion matrix of the test set: images by their class and by the answer.";
@@ -49,7 +47,7 @@ pub fn confusion(counts: &ConfusionMatrix) -> Figure {
             .with_x_categories(names.clone())
             .with_y_categories(names.into_iter().rev().collect())
             .with_x_tick_rotate(-45.0);
-        for text in layout_texts {
+        for text in texts {
             layout = layout.with_annotation(text);
         }
         layout

@@ -84,14 +84,37 @@ impl Curve {
     }
 }
 
+/// What a figure's axes say.
+#[derive(Debug, Clone, Copy)]
+pub struct Axes {
+    /// The name of the horizontal axis.
+    pub x: &'static str,
+    /// The name of the vertical axis.
+    pub y: &'static str,
+    /// Whether the vertical axis begins at zero.
+    pub from_zero: bool,
+    /// Where curves leave room for the legend.
+    pub legend: LegendPosition,
+}
+
+/// Axes of a loss by steps.
+pub const LOSS: Axes = Axes {
+    x: "step",
+    y: "loss",
+    from_zero: false,
+    legend: LegendPosition::InsideTopRight,
+};
+
+/// Axes of an accuracy by steps.
+pub const ACCURACY: Axes = Axes {
+    x: "step",
+    y: "accuracy, %",
+    from_zero: false,
+    legend: LegendPosition::InsideBottomRight,
+};
+
 /// A figure of `curves`; nothing where none has a point.
-pub fn figure(
-    file: &'static str,
-    caption: &str,
-    (x, y): (&str, &str),
-    legend: LegendPosition,
-    curves: &[Curve],
-) -> Option<Figure> {
+pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -> Option<Figure> {
     let plots: Vec<Plot> = curves
         .iter()
         .filter(|curve| !curve.points.is_empty())
@@ -101,10 +124,15 @@ pub fn figure(
         return None;
     }
     Some(Figure::draw(file, caption, plots, |layout| {
-        layout
-            .with_x_label(x)
-            .with_y_label(y)
-            .with_legend_position(legend)
+        let layout = layout
+            .with_x_label(axes.x)
+            .with_y_label(axes.y)
+            .with_legend_position(axes.legend);
+        if axes.from_zero {
+            layout.with_y_axis_min(0.0)
+        } else {
+            layout
+        }
     }))
 }
 
@@ -124,8 +152,7 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
         figure(
             "loss",
             "Loss: the mean over each epoch and over each step's batch, and over the hold-out.",
-            ("step", "loss"),
-            LegendPosition::InsideTopRight,
+            LOSS,
             &[
                 each_step.thinned(),
                 Curve::over("train", train, metrics, |r| (r.step, r.train_loss)),
@@ -135,8 +162,7 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
         figure(
             "accuracy",
             "Accuracy over each epoch's training images, and over the hold-out after it.",
-            ("step", "accuracy, %"),
-            LegendPosition::InsideBottomRight,
+            ACCURACY,
             &[
                 Curve::over("train", train, metrics, |r| (r.step, percent(r.train_accuracy))),
                 Curve::over("valid", valid, metrics, |r| (r.step, percent(r.valid_accuracy))),
@@ -145,15 +171,22 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
         figure(
             "learning-rate",
             "Learning rate of each step.",
-            ("step", "learning rate"),
-            LegendPosition::InsideTopRight,
+            Axes {
+                y: "learning rate",
+                from_zero: true,
+                ..LOSS
+            },
             &alone(learning_rate.thinned()),
         ),
         figure(
             "epoch-time",
             "Time of each epoch, its validation included. After a resumption, the part that came then.",
-            ("epoch", "seconds"),
-            LegendPosition::InsideTopRight,
+            Axes {
+                x: "epoch",
+                y: "seconds",
+                from_zero: true,
+                ..LOSS
+            },
             &alone(seconds),
         ),
     ]

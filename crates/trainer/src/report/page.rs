@@ -8,7 +8,7 @@ use kuva::prelude::{Layout, Plot, Theme, render_to_svg};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// The colours of text, grid and paper in a plot.
-pub const INK: &str = "var(--ink, #1c2024)";
+const INK: &str = "var(--ink, #1c2024)";
 const GRID: &str = "var(--grid, #dde1e5)";
 const PAPER: &str = "var(--paper, #fff)";
 

@@ -18,8 +18,7 @@ fn plots_on_one_page_share_no_names_and_take_any_width() {
     let rows = [(1, 0.5), (2, 0.25)];
     let curve = curves::Curve::over("train", page::SERIES[0], &rows, |row| (row.0, Some(row.1)));
     let draw = |file| -> Figure {
-        let position = kuva::plot::LegendPosition::InsideTopRight;
-        curves::figure(file, "", ("x", "y"), position, std::slice::from_ref(&curve)).unwrap()
+        curves::figure(file, "", curves::LOSS, std::slice::from_ref(&curve)).unwrap()
     };
     let (first, second) = (draw("first").svg, draw("second").svg);
     assert!(first.contains("viewBox=\"0 0 480 300\""), "{first}");
