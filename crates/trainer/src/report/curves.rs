@@ -85,7 +85,7 @@ impl Curve {
 }
 
 /// What a figure's axes say.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Axes {
     /// The name of the horizontal axis.
     pub x: &'static str,

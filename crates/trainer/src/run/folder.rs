@@ -153,6 +153,16 @@ impl RunFolder {
         self.path.join("steps.csv")
     }
 
+    /// `events.jsonl`: everything that happened, a JSON object a line.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.jsonl")
+    }
+
+    /// TensorBoard's events. It finds them by the word in the middle of their name.
+    pub fn tensorboard(&self) -> PathBuf {
+        self.path.join("events.out.tfevents.trainer")
+    }
+
     /// `checkpoints/`: what the run can be resumed from.
     pub fn checkpoints(&self) -> PathBuf {
         self.path.join("checkpoints")

@@ -148,7 +148,7 @@ fn summary(folder: &RunFolder) -> RunSummary {
         seconds: result
             .as_ref()
             .map(|found| found.seconds)
-            .or(last.map(|row| row.seconds)),
+            .or_else(|| Some(rows.as_ref()?.iter().map(|row| row.seconds).sum())),
         problem: (!problems.is_empty()).then(|| problems.join("; ")),
     }
 }

@@ -9,24 +9,30 @@
 //! | `environment` | `environment.json`: what the run ran on |
 //! | `result` | `result.json`: what the run gave |
 //! | `metrics` | `metrics.csv` and `steps.csv`, which grow as the run goes |
+//! | `events`, `tensorboard` | `events.jsonl` and TensorBoard's events, which grow too |
+//! | `grow` | a file that grows, and is cut back at a resumption |
 //! | `predictions` | `predictions.csv` and `confusion.csv` |
 //! | `write` | files that are either old or new, never half written |
 
 mod environment;
 mod error;
+mod events;
 mod find;
 mod folder;
+mod grow;
 mod list;
 mod lock;
 mod metrics;
 mod predictions;
 mod result;
+mod tensorboard;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use environment::{DataRecord, Environment, cpu_model};
 pub use error::RunError;
+pub use events::{Event, EventLog};
 pub use find::resolve;
 pub use folder::RunFolder;
 pub use list::{RunSummary, list};
@@ -37,5 +43,6 @@ pub use predictions::{
     write_predictions,
 };
 pub use result::{RunResult, RunState};
+pub use tensorboard::TensorBoardLog;
 pub(crate) use write::sync_folder;
 pub use write::write_atomic;

@@ -6,7 +6,7 @@ use super::session::Session;
 use super::{Run, TrainError, weights};
 use crate::evaluation;
 use crate::recipe::Select;
-use crate::run::{self, RunResult, RunState};
+use crate::run::{self, Event, RunResult, RunState};
 
 impl Run<'_> {
     /// Saves the weights that the recipe selects, tests them unless the run was interrupted, and writes
@@ -14,7 +14,7 @@ impl Run<'_> {
     pub(super) fn finish(
         &self,
         mut network: Network,
-        session: &Session,
+        session: &mut Session,
     ) -> Result<RunResult, TrainError> {
         let folder = self.folder;
         if self.recipe.select == Select::Best && !session.stopped {
@@ -44,6 +44,7 @@ impl Run<'_> {
             RunState::Finished
         };
         let result = self.result(session, state, test_accuracy, None);
+        session.tables.event(&Event::Ended(&result))?;
         result.write(&folder.result())?;
         Ok(result)
     }
@@ -63,6 +64,7 @@ impl Run<'_> {
         let result = self.result(session, RunState::Failed, None, Some(error.to_string()));
         // The disk may be what failed; the error itself is the one to report.
         let _ = result.write(&self.folder.result());
+        let _ = session.tables.event(&Event::Ended(&result));
         let _ = session.log.note(&format!("error: {error}"));
         TrainError::Ended {
             source: Box::new(error),

@@ -9,7 +9,7 @@
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
 //! | `record`, `mean`, `exact` | what a run has done, in numbers that read back bit for bit |
-//! | `tables` | `metrics.csv` and `steps.csv` |
+//! | `tables` | `metrics.csv`, `steps.csv`, `events.jsonl` and TensorBoard's events |
 //! | `saver` | when a run is saved |
 //! | `checkpoint` | how it is saved and found again |
 //! | `resume` | where an interrupted run goes on |
@@ -186,7 +186,7 @@ impl Run<'_> {
         });
         let mut session = lock(&session);
         fitted
-            .and_then(|network| self.finish(network, &session))
+            .and_then(|network| self.finish(network, &mut session))
             .map_err(|error| self.fail(error, &mut session))
     }
 

@@ -10,7 +10,7 @@ use super::record::{Best, Figures, Place, Record};
 use super::saver::Saver;
 use super::tables::Tables;
 use super::{Classifier, TrainError};
-use crate::run::StepRow;
+use crate::run::{Event, StepRow};
 
 /// A run under way.
 pub struct Session {
@@ -52,7 +52,7 @@ impl Session {
         steps: u64,
         images_per_second: f64,
     ) -> Result<(), TrainError> {
-        self.tables.steps.append(row)?;
+        self.tables.step(row)?;
         self.log.step(
             self.line_every,
             row,
@@ -72,8 +72,7 @@ impl Session {
         learner: &Learner<Classifier>,
         line: &EpochLine,
     ) -> Result<bool, TrainError> {
-        self.tables.metrics.append(&line.row)?;
-        self.tables.flush()?;
+        self.tables.epoch(&line.row)?;
         self.log.epoch(line)?;
         self.record.train_loss = line.row.train_loss;
         self.record.valid_accuracy = line.row.valid_accuracy;
@@ -114,6 +113,11 @@ impl Session {
             saved.name,
             1e3 * saved.took.as_secs_f64()
         ))?;
+        self.tables.event(&Event::Saved {
+            step: self.record.steps,
+            checkpoint: saved.name.to_string(),
+            seconds: saved.took.as_secs_f64(),
+        })?;
         Ok(())
     }
 

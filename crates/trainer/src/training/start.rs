@@ -19,7 +19,7 @@ use super::tables::Tables;
 use super::{Classifier, Run, Schedule, TrainError, TrainOptions, optimizer};
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
-use crate::run::{self, Environment, RunFolder};
+use crate::run::{self, Environment, Event, RunFolder};
 
 /// Makes the run's folder, the last thing before training starts.
 pub(super) fn start_folder(
@@ -87,11 +87,21 @@ impl Run<'_> {
             }
         }
         let verbosity = self.options.verbosity;
+        let mut tables = Tables::open(self.folder, lengths, record.seconds)?;
+        tables.event(&if last.is_some() {
+            Event::Resumed { step: record.steps }
+        } else {
+            Event::Started {
+                recipe: &recipe.name,
+                network: &recipe.network,
+                steps: self.steps(),
+            }
+        })?;
         let session = Session {
             place: last.map_or_else(Place::default, |(place, _)| place),
             figures,
             record,
-            tables: Tables::open(self.folder, lengths)?,
+            tables,
             log: Log::open(
                 &self.folder.log(),
                 !self.shows_dashboard() && verbosity != Verbosity::Quiet,

@@ -3,7 +3,10 @@
 
 #[cfg(unix)]
 mod faults;
+#[cfg(unix)]
+mod logs;
 mod refusals;
+mod report;
 #[cfg(unix)]
 mod resume;
 mod runs;

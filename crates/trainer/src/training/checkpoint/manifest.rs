@@ -52,6 +52,12 @@ pub struct TableLengths {
     pub metrics: u64,
     /// Of `steps.csv`.
     pub steps: u64,
+    /// Of `events.jsonl`; 0 in checkpoints from before it was written.
+    #[serde(default)]
+    pub events: u64,
+    /// Of TensorBoard's file; 0 in checkpoints from before it was written.
+    #[serde(default)]
+    pub tensorboard: u64,
 }
 
 /// A file of a checkpoint.

@@ -112,6 +112,8 @@ fn manifest(step: u64) -> Manifest {
         tables: TableLengths {
             metrics: 10,
             steps: 20,
+            events: 30,
+            tensorboard: 40,
         },
         parts: Vec::new(),
     }

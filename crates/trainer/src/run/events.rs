@@ -1,0 +1,90 @@
+//! `events.jsonl`: everything that happens in a run, a JSON object a line.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::error::RunError;
+use super::grow::GrowingFile;
+use super::metrics::{MetricsRow, StepRow};
+use super::result::RunResult;
+
+/// Something that happens in a run. The key `event` names it, and the keys of its figures are those of
+/// the tables and of `result.json`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event<'a> {
+    /// The run begins.
+    Started {
+        /// The recipe's name.
+        recipe: &'a str,
+        /// The network's name.
+        network: &'a str,
+        /// Steps of the whole run.
+        steps: u64,
+    },
+    /// The run goes on from a checkpoint of this step.
+    Resumed {
+        /// Steps done.
+        step: u64,
+    },
+    /// A step, as in `steps.csv`.
+    Step(&'a StepRow),
+    /// An epoch, as in `metrics.csv`.
+    Epoch(&'a MetricsRow),
+    /// A checkpoint. A run that is resumed from it says `resumed` in its place.
+    Saved {
+        /// Steps done.
+        step: u64,
+        /// Its folder's name.
+        checkpoint: String,
+        /// How long training waited for it.
+        seconds: f64,
+    },
+    /// The run's end, an interrupt or an error, as in `result.json`.
+    Ended(&'a RunResult),
+}
+
+/// `events.jsonl`.
+#[derive(Debug)]
+pub struct EventLog(GrowingFile);
+
+impl EventLog {
+    /// Begins the file, or goes on with it after its first `length` bytes.
+    ///
+    /// # Errors
+    /// [`RunError`] where it cannot be used.
+    pub fn resume(path: &Path, length: u64) -> Result<Self, RunError> {
+        GrowingFile::resume(path, length, &[]).map(Self)
+    }
+
+    /// Adds a line. Numbers that are not finite become `null`.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn append(&mut self, event: &Event<'_>) -> Result<(), RunError> {
+        let mut line = serde_json::to_vec(event).map_err(|error| RunError::Io {
+            action: "write",
+            path: "events.jsonl".into(),
+            source: error.into(),
+        })?;
+        line.push(b'\n');
+        self.0.append(&line)
+    }
+
+    /// Hands all lines to the system.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn flush(&mut self) -> Result<(), RunError> {
+        self.0.flush()
+    }
+
+    /// Flushes all lines to the disk, and gives the file's length in bytes.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] with the path.
+    pub fn sync(&mut self) -> Result<u64, RunError> {
+        self.0.sync()
+    }
+}

@@ -1,0 +1,82 @@
+//! A file of records that grows as a run goes, and is cut back when the run is resumed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use super::error::RunError;
+
+/// A file that takes one record after another. Records reach the disk at [`GrowingFile::flush`].
+#[derive(Debug)]
+pub(super) struct GrowingFile {
+    path: PathBuf,
+    writer: BufWriter<File>,
+}
+
+impl GrowingFile {
+    /// Goes on with the file of a resumed run: what lies beyond its first `length` bytes is cut off.
+    /// With a length of 0, or where the file is missing, it is begun with `head`.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where the file cannot be used, [`RunError::Damaged`] where it is too short.
+    pub fn resume(path: &Path, length: u64, head: &[u8]) -> Result<Self, RunError> {
+        let io = |action| RunError::io(action, path);
+        if length == 0 || !path.exists() {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(io("replace")(error));
+                }
+                _ => {}
+            }
+            let file = File::create_new(path).map_err(io("create"))?;
+            let mut new = Self::over(path, file);
+            new.append(head)?;
+            new.flush()?;
+            return Ok(new);
+        }
+        let file = OpenOptions::new()
+            .append(true)
+            .open(path)
+            .map_err(io("open"))?;
+        let found = file.metadata().map_err(io("read"))?.len();
+        if found < length {
+            return Err(RunError::damaged(path)(format!(
+                "it has {found} of the {length} bytes that the checkpoint counts on; put the file back, \
+                 or remove it to begin a new one"
+            )));
+        }
+        file.set_len(length).map_err(io("cut"))?;
+        Ok(Self::over(path, file))
+    }
+
+    fn over(path: &Path, file: File) -> Self {
+        Self {
+            path: path.to_owned(),
+            writer: BufWriter::new(file),
+        }
+    }
+
+    /// Adds a record.
+    pub fn append(&mut self, record: &[u8]) -> Result<(), RunError> {
+        self.writer
+            .write_all(record)
+            .map_err(RunError::io("write", &self.path))
+    }
+
+    /// Hands all records to the system, so that others can read them.
+    pub fn flush(&mut self) -> Result<(), RunError> {
+        self.writer
+            .flush()
+            .map_err(RunError::io("write", &self.path))
+    }
+
+    /// Flushes all records to the disk, and gives the file's length in bytes.
+    pub fn sync(&mut self) -> Result<u64, RunError> {
+        self.flush()?;
+        let file = self.writer.get_ref();
+        file.sync_all()
+            .and_then(|()| file.metadata())
+            .map(|metadata| metadata.len())
+            .map_err(RunError::io("write", &self.path))
+    }
+}
