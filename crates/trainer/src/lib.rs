@@ -3,6 +3,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`cli`] | the command line, one file a command |
+//! | [`compare`] | runs beside each other |
+//! | [`sweep`] | a recipe with several settings and seeds |
 //! | [`recipe`] | what a run trains, with which settings |
 //! | [`training`] | the Learner and the loop around it |
 //! | [`evaluation`] | a network's answers on a set of images |
@@ -16,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod cli;
+pub mod compare;
 pub mod device;
 pub mod evaluation;
 pub mod progress;
@@ -23,6 +26,7 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod statistics;
+pub mod sweep;
 #[cfg(unix)]
 pub mod terminal;
 pub mod training;

@@ -2,6 +2,7 @@
 
 mod backends;
 mod bench;
+mod compare;
 mod completions;
 mod data;
 mod eval;
@@ -9,6 +10,7 @@ mod options;
 mod recipes;
 mod report;
 mod runs;
+mod sweep;
 mod train;
 
 use std::io::Write;
@@ -39,6 +41,8 @@ enum Command {
     Recipes(recipes::Recipes),
     Report(report::Report),
     Runs(runs::Runs),
+    Compare(compare::Compare),
+    Sweep(sweep::Sweep),
     Completions(completions::Completions),
 }
 
@@ -61,6 +65,8 @@ pub fn main() -> ExitCode {
         Some(Command::Recipes(command)) => command.run(common),
         Some(Command::Report(command)) => command.run(common),
         Some(Command::Runs(command)) => command.run(common),
+        Some(Command::Compare(command)) => command.run(common),
+        Some(Command::Sweep(command)) => command.run(common),
         Some(Command::Completions(command)) => command.run(common),
     };
     outcome.unwrap_or_else(|error| {

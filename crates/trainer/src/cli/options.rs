@@ -27,6 +27,30 @@ pub struct Common {
     pub json: bool,
 }
 
+impl Common {
+    /// The options that another process of this program gets, one of `processes` that share the
+    /// machine. The artifacts folder is left out.
+    pub fn for_another_process(&self, processes: usize) -> Vec<String> {
+        let device = &self.device;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = device.threads.unwrap_or((cores / processes.max(1)).max(1));
+        let mut options = vec!["--quiet".to_owned()];
+        let mut add = |name: &str, value: String| options.extend([name.to_owned(), value]);
+        add("--threads", threads.to_string());
+        add("--device", device.device.clone());
+        if let Some(backend) = &device.backend {
+            add("--backend", backend.clone());
+        }
+        if matches!(device.precision, PrecisionName::Exact) {
+            add("--precision", "exact".to_owned());
+        }
+        if let Some(data_dir) = &self.places.data_dir {
+            add("--data-dir", data_dir.display().to_string());
+        }
+        options
+    }
+}
+
 /// Where to compute.
 #[derive(Debug, Clone, Args)]
 pub struct DeviceOptions {

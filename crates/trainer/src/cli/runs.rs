@@ -1,72 +1,152 @@
 //! `trainer runs`.
 
+use std::cmp::Ordering;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Outcome;
 use super::options::Common;
-use crate::run;
+use crate::run::{self, RunSummary};
 
 /// List the runs of the artifacts folder, the oldest first.
 ///
 /// A run that is under way, or was killed, is `unfinished`; one whose files cannot be understood is
 /// `damaged`, with the reason below the list. Accuracies are of the hold-out and of the test set.
 #[derive(Debug, Args)]
-#[command(after_help = "Example: trainer runs --json")]
-pub struct Runs {}
+#[command(args_override_self = true)]
+#[command(after_help = "Examples:\n  trainer runs --sort test\n  trainer runs --csv > runs.csv")]
+pub struct Runs {
+    /// The column to sort by: names from A, figures from the largest.
+    #[arg(long, value_enum, value_name = "COLUMN", default_value = "started")]
+    sort: Column,
+    /// Prints comma-separated values, with accuracies from 0 to 1.
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Column {
+    /// The oldest first.
+    Started,
+    Name,
+    State,
+    Recipe,
+    Network,
+    Backend,
+    Dataset,
+    Epochs,
+    Valid,
+    Test,
+    Seconds,
+}
+
+impl Column {
+    fn order(self, a: &RunSummary, b: &RunSummary) -> Ordering {
+        // What is absent stands last.
+        let text = |a: &Option<String>, b: &Option<String>| {
+            a.is_none().cmp(&b.is_none()).then_with(|| a.cmp(b))
+        };
+        let figure = |a: Option<f64>, b: Option<f64>| {
+            let value = |figure: Option<f64>| figure.unwrap_or(f64::NEG_INFINITY);
+            value(b).total_cmp(&value(a))
+        };
+        match self {
+            // The list comes in this order, and sorting keeps it among equal ones.
+            Self::Started => Ordering::Equal,
+            Self::Name => a.name.cmp(&b.name),
+            Self::State => state(a).cmp(state(b)),
+            Self::Recipe => text(&a.recipe, &b.recipe),
+            Self::Network => text(&a.network, &b.network),
+            Self::Backend => text(&a.backend, &b.backend),
+            Self::Dataset => text(&a.dataset, &b.dataset),
+            Self::Epochs => figure(a.epochs, b.epochs),
+            Self::Valid => figure(a.valid_accuracy, b.valid_accuracy),
+            Self::Test => figure(a.test_accuracy, b.test_accuracy),
+            Self::Seconds => figure(a.seconds, b.seconds),
+        }
+    }
+}
+
+fn state(run: &RunSummary) -> &'static str {
+    match run.state {
+        Some(state) => state.name(),
+        None if run.problem.is_some() => "damaged",
+        None => "unfinished",
+    }
+}
 
 impl Runs {
     /// Prints the list.
     pub fn run(&self, common: &Common) -> Outcome {
-        let runs = run::list(&common.places.artifacts)?;
+        let mut runs = run::list(&common.places.artifacts)?;
+        runs.sort_by(|a, b| self.sort.order(a, b));
         if common.json {
-            let list: Vec<_> = runs
-                .iter()
-                .map(|r| {
-                    serde_json::json!({
-                        "name": r.name, "path": r.path, "recipe": r.recipe, "network": r.network,
-                        "backend": r.backend, "dataset": r.dataset, "epochs": r.epochs,
-                        "valid_accuracy": r.valid_accuracy, "test_accuracy": r.test_accuracy,
-                        "state": r.state, "problem": r.problem, "started": r.started,
-                        "seconds": r.seconds,
-                    })
-                })
-                .collect();
-            println!("{}", serde_json::to_string(&list)?);
-            return Ok(ExitCode::SUCCESS);
-        }
-        if runs.is_empty() {
+            println!("{}", serde_json::to_string(&runs)?);
+        } else if self.csv {
+            print_csv(&runs)?;
+        } else if runs.is_empty() {
             println!("no runs in {}", common.places.artifacts.display());
-            return Ok(ExitCode::SUCCESS);
-        }
-        println!(
-            "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
-            "run", "state", "network", "epochs", "valid", "test"
-        );
-        for r in &runs {
-            let percent = |value: Option<f64>| {
-                value.map_or_else(|| "-".to_owned(), |v| format!("{:.2}%", 100.0 * v))
-            };
-            println!(
-                "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
-                r.name,
-                match r.state {
-                    Some(state) => state.name(),
-                    None if r.problem.is_some() => "damaged",
-                    None => "unfinished",
-                },
-                r.network.as_deref().unwrap_or("-"),
-                r.epochs.map_or_else(|| "-".to_owned(), |e| e.to_string()),
-                percent(r.valid_accuracy),
-                percent(r.test_accuracy)
-            );
-        }
-        for r in runs {
-            if let Some(problem) = r.problem {
-                common.verbosity.choice().note(&problem);
+        } else {
+            print_table(&runs);
+            for problem in runs.iter().filter_map(|run| run.problem.as_ref()) {
+                common.verbosity.choice().note(problem);
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn print_csv(runs: &[RunSummary]) -> Result<(), csv::Error> {
+    let mut writer = csv::Writer::from_writer(std::io::stdout());
+    writer.write_record([
+        "name",
+        "state",
+        "recipe",
+        "network",
+        "backend",
+        "dataset",
+        "epochs",
+        "valid_accuracy",
+        "test_accuracy",
+        "seconds",
+        "started",
+    ])?;
+    for run in runs {
+        writer.serialize((
+            &run.name,
+            state(run),
+            &run.recipe,
+            &run.network,
+            &run.backend,
+            &run.dataset,
+            run.epochs,
+            run.valid_accuracy,
+            run.test_accuracy,
+            run.seconds,
+            &run.started,
+        ))?;
+    }
+    Ok(writer.flush()?)
+}
+
+fn print_table(runs: &[RunSummary]) {
+    println!(
+        "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
+        "run", "state", "network", "epochs", "valid", "test"
+    );
+    for run in runs {
+        let percent = |value: Option<f64>| {
+            value.map_or_else(|| "-".to_owned(), |v| format!("{:.2}%", 100.0 * v))
+        };
+        println!(
+            "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
+            run.name,
+            state(run),
+            run.network.as_deref().unwrap_or("-"),
+            run.epochs.map_or_else(|| "-".to_owned(), |e| e.to_string()),
+            percent(run.valid_accuracy),
+            percent(run.test_accuracy)
+        );
     }
 }

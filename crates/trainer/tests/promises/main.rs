@@ -1,6 +1,7 @@
 //! What the program promises, checked through its front door: the built binary.
 #![allow(clippy::unwrap_used)]
 
+mod compare;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]

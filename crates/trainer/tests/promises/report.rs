@@ -36,7 +36,7 @@ fn a_finished_run_has_a_page_that_loads_nothing_and_its_plots_as_files() {
         "test accuracy",
         "Wilson",
         "Expected calibration error",
-        "network = \"simple_cnn\"",
+        "network = &quot;simple_cnn&quot;",
     ] {
         assert!(page.contains(words), "{words}");
     }

@@ -1,0 +1,203 @@
+//! `trainer sweep`.
+
+use std::process::{Child, ExitCode};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Outcome;
+use super::options::Common;
+use crate::progress::Verbosity;
+use crate::sweep::{Plan, Row, State, SweepError, Task, collect};
+
+/// How often is looked whether a run has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Train a recipe with several seeds and settings, and print means and deviations.
+///
+/// Runs that are finished are not run again, and interrupted ones are resumed: give the same command
+/// line once more. With --task and --collect a sweep spreads over machines that share the artifacts
+/// folder.
+#[derive(Debug, Args)]
+#[command(args_override_self = true)]
+#[command(
+    after_help = "Examples:\n  trainer sweep --config tutorial --seeds 5 --set optimizer.lr=0.001,0.002\n  \
+    trainer sweep --config tutorial --seeds 5 --task 3\n  \
+    trainer sweep --config tutorial --seeds 5 --collect"
+)]
+pub struct Sweep {
+    /// A built-in recipe (see `trainer recipes`), or a recipe file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
+    config: String,
+    /// Runs of each combination, with the recipe's seed and those that follow it.
+    #[arg(long, value_name = "N", default_value = "1")]
+    seeds: usize,
+    /// Values of a key of the recipe, such as optimizer.lr=0.1,0.2. May be repeated: a grid.
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    set: Vec<String>,
+    /// Runs at a time. Without --threads each gets its share of the cores.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: u16,
+    /// Does only the Kth run of the plan, from 1.
+    #[arg(long, value_name = "K", conflicts_with = "collect")]
+    task: Option<usize>,
+    /// Runs nothing: prints what is there.
+    #[arg(long)]
+    collect: bool,
+}
+
+impl Sweep {
+    /// Runs what is left of the plan, and prints the table.
+    pub fn run(&self, common: &Common) -> Outcome {
+        common.device.choice()?;
+        let plan = Plan::new(
+            &common.places.artifacts,
+            &self.config,
+            &self.set,
+            self.seeds,
+        )?;
+        let tasks = match self.task {
+            _ if self.collect => &[],
+            Some(number) => std::slice::from_ref(plan.task(number)?),
+            None => plan.tasks.as_slice(),
+        };
+        let stopped = Arc::new(AtomicBool::new(false));
+        ctrlc::set_handler({
+            let stopped = stopped.clone();
+            // The runs get the signal too, and save. They are waited for.
+            move || stopped.store(true, Ordering::SeqCst)
+        })?;
+        let failures = self.train(tasks, common, &stopped)?;
+        for failure in &failures {
+            eprintln!("{failure}");
+        }
+        if stopped.load(Ordering::SeqCst) {
+            eprintln!("interrupted; the same command goes on");
+            return Ok(ExitCode::from(130));
+        }
+        if self.task.is_none() {
+            print(&plan, &collect(&plan)?, common.json);
+        }
+        Ok(if failures.is_empty() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    }
+
+    /// Trains what is left of `tasks`, and gives a line for each that failed.
+    fn train(
+        &self,
+        tasks: &[Task],
+        common: &Common,
+        stopped: &AtomicBool,
+    ) -> Result<Vec<String>, SweepError> {
+        let options = common.for_another_process(self.jobs.into());
+        let bar = progress(tasks.len(), common.verbosity.choice());
+        let (mut failures, mut running) = (Vec::new(), Vec::<(&Task, Child)>::new());
+        let mut waiting = tasks.iter();
+        loop {
+            let mut left = Vec::new();
+            for (task, mut child) in running {
+                if matches!(child.try_wait(), Ok(None)) {
+                    left.push((task, child));
+                    continue;
+                }
+                bar.inc(1);
+                failures.extend(failure(task, stopped.load(Ordering::SeqCst))?);
+            }
+            running = left;
+            while running.len() < self.jobs.into() && !stopped.load(Ordering::SeqCst) {
+                let Some(task) = waiting.next() else { break };
+                match task.state()? {
+                    State::New | State::Begun => running.push((task, task.start(&options)?)),
+                    State::Finished(_) => bar.inc(1),
+                    State::Failed(_) => {
+                        bar.inc(1);
+                        failures.extend(failure(task, false)?);
+                    }
+                }
+            }
+            if running.is_empty() {
+                bar.finish_and_clear();
+                return Ok(failures);
+            }
+            thread::sleep(LOOK_EVERY);
+        }
+    }
+}
+
+/// A line for a run that has ended and is not finished.
+fn failure(task: &Task, stopped: bool) -> Result<Option<String>, SweepError> {
+    let reason = match task.state()? {
+        State::Finished(_) => return Ok(None),
+        State::New | State::Begun if stopped => return Ok(None),
+        State::New | State::Begun => "it ended early",
+        State::Failed(_) => "it failed",
+    };
+    Ok(Some(format!(
+        "run {} ({}, seed {}): {reason}, see {}",
+        task.number,
+        task.settings.join(" "),
+        task.seed,
+        task.folder.join("train.log").display()
+    )))
+}
+
+fn progress(runs: usize, verbosity: Verbosity) -> ProgressBar {
+    if verbosity == Verbosity::Quiet || runs == 0 {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(runs as u64);
+    // A template that indicatif refuses leaves its own bar, which also serves.
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} runs, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_secs(1));
+    bar
+}
+
+fn print(plan: &Plan, rows: &[Row], json: bool) {
+    if json {
+        println!(
+            "{}",
+            serde_json::json!({ "folder": plan.folder, "rows": rows })
+        );
+        return;
+    }
+    let name = |row: &Row| match row.settings.join(" ") {
+        empty if empty.is_empty() => "the recipe".to_owned(),
+        settings => settings,
+    };
+    let width = rows
+        .iter()
+        .map(|row| name(row).chars().count())
+        .max()
+        .unwrap_or(0)
+        .max(8);
+    println!(
+        "{:width$} {:>8} {:>9} {:>4}",
+        "settings", "mean", "deviation", "n"
+    );
+    for row in rows {
+        let percent = |value: Option<f64>| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{:.2}%", 100.0 * value))
+        };
+        println!(
+            "{:width$} {:>8} {:>9} {:>4}",
+            name(row),
+            percent(row.mean),
+            percent(row.deviation),
+            row.n
+        );
+    }
+    let missing: usize = rows.iter().map(|row| row.missing).sum();
+    if missing > 0 {
+        println!("{missing} of {} runs are not finished", plan.tasks.len());
+    }
+    println!("{}", plan.folder.display());
+}

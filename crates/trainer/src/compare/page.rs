@@ -1,0 +1,130 @@
+//! The comparison as an HTML page.
+
+use maud::{Markup, html};
+
+use super::{Compared, differing_keys, paired};
+use crate::report::curves::{ACCURACY, Axes, Curve, LOSS, figure};
+use crate::report::page::{Figure, SERIES, figures, page as whole_page};
+use crate::run::MetricsRow;
+
+/// The page of `runs`, the first of which the others are compared with. It loads nothing.
+#[must_use]
+pub fn page(runs: &[Compared]) -> String {
+    let body = html! {
+        h1 { "Comparison of " (runs.len()) " runs" }
+        (accuracies(runs))
+        (figures(&curves(runs)))
+        (recipes(runs))
+    };
+    whole_page("Comparison", &body)
+}
+
+/// A run's colour; with more runs than colours they come again.
+fn color(place: usize) -> &'static str {
+    SERIES.into_iter().cycle().nth(place).unwrap_or(SERIES[0])
+}
+
+fn accuracies(runs: &[Compared]) -> Markup {
+    let percent = |share: f64| format!("{:.2}%", 100.0 * share);
+    html! {
+        div.scroll {
+            table {
+                tr {
+                    th { "run" } th { "test accuracy" } th { "Wilson's 95%" }
+                    th { "against the first, McNemar's exact test" }
+                }
+                @for (place, run) in runs.iter().enumerate() {
+                    tr {
+                        td { span.key style={ "background:" (color(place)) } {} (run.name) }
+                        @if let Some(accuracy) = run.accuracy() {
+                            td { (percent(accuracy.share)) }
+                            td { (percent(accuracy.interval.0)) " to " (percent(accuracy.interval.1)) }
+                        } @else {
+                            td { "-" } td { "-" }
+                        }
+                        td {
+                            @if let Some(first) = runs.first().filter(|_| place > 0) {
+                                (paired(first, run).describe(runs.len() - 1))
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn curves(runs: &[Compared]) -> Vec<Figure> {
+    let draw = |file, caption: &str, axes: Axes, value: fn(&MetricsRow) -> Option<f64>| {
+        let curves: Vec<Curve> = runs
+            .iter()
+            .enumerate()
+            .map(|(place, run)| {
+                let metrics = &run.contents.metrics;
+                Curve::over(&run.name, color(place), metrics, |row| {
+                    (row.step, value(row))
+                })
+            })
+            .collect();
+        figure(file, caption, axes, &curves)
+    };
+    let rate = Axes {
+        y: "learning rate",
+        from_zero: true,
+        ..LOSS
+    };
+    [
+        draw("train-loss", "Training loss of each epoch.", LOSS, |row| {
+            row.train_loss
+        }),
+        draw(
+            "valid-loss",
+            "Validation loss of each epoch.",
+            LOSS,
+            |row| row.valid_loss,
+        ),
+        draw(
+            "train-accuracy",
+            "Training accuracy of each epoch.",
+            ACCURACY,
+            |row| row.train_accuracy.map(|share| 100.0 * share),
+        ),
+        draw(
+            "valid-accuracy",
+            "Validation accuracy of each epoch.",
+            ACCURACY,
+            |row| row.valid_accuracy.map(|share| 100.0 * share),
+        ),
+        draw(
+            "learning-rate",
+            "Learning rate at each epoch's end.",
+            rate,
+            |row| Some(row.learning_rate),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn recipes(runs: &[Compared]) -> Markup {
+    let keys = differing_keys(runs);
+    html! {
+        h2 { "Recipes" }
+        @if keys.is_empty() {
+            p { "The recipes are the same." }
+        } @else {
+            div.scroll {
+                table {
+                    tr { th { "key" } @for run in runs { th { (run.name) } } }
+                    @for key in &keys {
+                        tr {
+                            td { code { (key.key) } }
+                            @for value in &key.values { td { (value.as_deref().unwrap_or("-")) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

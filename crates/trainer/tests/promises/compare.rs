@@ -1,0 +1,146 @@
+//! Runs are set beside each other, and repeated.
+
+use std::fs;
+
+use super::report::ask;
+use super::{finished, text};
+
+#[test]
+fn two_runs_are_compared_on_the_same_images_and_differing_keys_are_named() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let first = finished(artifacts.path(), &[]);
+    let second = finished(artifacts.path(), &["--lr", "0.0001"]);
+    let name = |run: &std::path::Path| run.file_name().unwrap().to_str().unwrap().to_owned();
+    let (first, second) = (name(&first), name(&second));
+    let output = ask(artifacts.path(), &["compare", &first, &second]);
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    for words in ["optimizer.lr = ", "p = ", "chance", "compare.html"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert!(!said.contains("batch_size"), "{said}");
+    let page = fs::read_to_string(artifacts.path().join("compare.html")).unwrap();
+    assert!(page.contains("optimizer.lr") && !page.contains("<script"));
+    // A run beside itself differs in nothing.
+    let output = ask(artifacts.path(), &["compare", &first, &first, "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["runs"][1]["p"], 1.0);
+    assert_eq!(json["runs"][1]["larger_than_chance"], false);
+    assert_eq!(json["differences"], serde_json::json!({}));
+    // Other images are no pairs.
+    finished(artifacts.path(), &["--seed", "1"]);
+    let output = ask(artifacts.path(), &["compare", &first, "latest"]);
+    assert!(text(&output.stdout).contains("not tested on the same images"));
+    assert_eq!(
+        ask(artifacts.path(), &["compare", &first]).status.code(),
+        Some(2)
+    );
+}
+
+#[test]
+fn runs_are_sorted_by_a_column_and_are_a_table_for_other_programs() {
+    let artifacts = tempfile::tempdir().unwrap();
+    finished(artifacts.path(), &["--lr", "0.0001", "--name", "a"]);
+    finished(artifacts.path(), &["--name", "b"]);
+    let names = |sort: &str| -> Vec<String> {
+        let output = ask(artifacts.path(), &["runs", "--csv", "--sort", sort]);
+        let table = text(&output.stdout);
+        let mut lines = table.lines();
+        assert!(
+            lines.next().unwrap().starts_with("name,state,recipe,"),
+            "{table}"
+        );
+        lines
+            .map(|line| line.split(',').nth(2).unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(names("started"), ["a", "b"]);
+    assert_eq!(names("test"), ["b", "a"]);
+    assert_eq!(
+        ask(artifacts.path(), &["runs", "--sort", "no"])
+            .status
+            .code(),
+        Some(2)
+    );
+}
+
+fn sweep<'a>(extra: &[&'a str]) -> Vec<&'a str> {
+    let mut line = vec![
+        "sweep",
+        "--seeds",
+        "2",
+        "--set",
+        "optimizer.lr=0.001,0.01",
+        "-q",
+    ];
+    line.extend(["--config", "smoke", "--set", "data.train_images=600"]);
+    line.extend([
+        "--set",
+        "data.test_images=100",
+        "--set",
+        "epochs=1",
+        "--backend",
+        "ndarray",
+    ]);
+    line.extend(extra);
+    line
+}
+
+#[test]
+fn a_sweep_done_task_by_task_gives_the_table_of_one_done_at_once_and_repeats_no_run() {
+    let (apart, whole) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let rows = |output: &std::process::Output| -> serde_json::Value {
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["rows"].clone()
+    };
+    let nothing = rows(&ask(apart.path(), &sweep(&["--collect", "--json"])));
+    assert_eq!(
+        (&nothing[0]["n"], &nothing[0]["missing"]),
+        (&0.into(), &2.into())
+    );
+    for task in ["1", "2", "3", "4"] {
+        let output = ask(apart.path(), &sweep(&["--task", task]));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
+    let collected = rows(&ask(apart.path(), &sweep(&["--collect", "--json"])));
+    let at_once = rows(&ask(whole.path(), &sweep(&["--jobs", "2", "--json"])));
+    assert_eq!(collected, at_once);
+    assert_eq!(collected.as_array().unwrap().len(), 2);
+    assert_eq!(collected[0]["n"], 2);
+    assert!(collected[0]["deviation"].is_f64());
+    // Done again it starts nothing: no task's folder has a second run.
+    rows(&ask(whole.path(), &sweep(&["--json"])));
+    for sweep in fs::read_dir(whole.path()).unwrap() {
+        for task in fs::read_dir(sweep.unwrap().path()).unwrap() {
+            let entries = fs::read_dir(task.unwrap().path()).unwrap().count();
+            assert_eq!(entries, 3, "a run, `latest` and train.log");
+        }
+    }
+}
+
+#[test]
+fn a_sweep_refuses_what_it_cannot_run_before_it_makes_a_folder() {
+    let artifacts = tempfile::tempdir().unwrap();
+    for (arguments, words) in [
+        (&["--task", "5"][..], "runs 1 to 4"),
+        (&["--task", "0"], "runs 1 to 4"),
+        (&["--seeds", "0"], "0 runs"),
+        (&["--set", "bach_size=1,2"], "batch_size"),
+        (&["--set", "epochs"], "epochs"),
+        (&["--jobs", "0"], "jobs"),
+        (&["--threads", "0"], "threads"),
+    ] {
+        let output = ask(artifacts.path(), &sweep(arguments));
+        let message = text(&output.stderr);
+        assert!(
+            matches!(output.status.code(), Some(1 | 2)),
+            "{arguments:?}: {message}"
+        );
+        assert!(message.contains(words), "{arguments:?}: {message}");
+        assert_eq!(
+            fs::read_dir(artifacts.path()).unwrap().count(),
+            0,
+            "{arguments:?}"
+        );
+    }
+}
