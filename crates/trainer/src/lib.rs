@@ -9,6 +9,7 @@
 //! | [`progress`] | progress bars |
 //! | [`run`] | a run's folder |
 //! | [`terminal`] | the terminal under the dashboard |
+//! | [`weight_file`] | weights from files of other programs |
 //! | [`device`] | which device a run uses |
 
 #![warn(missing_docs)]
@@ -22,6 +23,7 @@ pub mod run;
 #[cfg(unix)]
 pub mod terminal;
 pub mod training;
+pub mod weight_file;
 
 // Burn's derive of `RecordState` names these at the root of the crate that uses it.
 pub(crate) use burn::optim::{RecordState, StateSink, StateSource};

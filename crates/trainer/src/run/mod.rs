@@ -25,7 +25,7 @@ mod result;
 mod tests;
 mod write;
 
-pub use environment::{DataRecord, Environment, cpu_model};
+pub use environment::{DataRecord, Environment, InitialWeights, cpu_model};
 pub use error::RunError;
 pub use find::resolve;
 pub use folder::RunFolder;
