@@ -5,6 +5,7 @@
 //! | [`cli`] | the command line, one file a command |
 //! | [`recipe`] | what a run trains, with which settings |
 //! | [`training`] | the Learner and the loop around it |
+//! | [`trained`] | a run's network, for use |
 //! | [`evaluation`] | a network's answers on a set of images |
 //! | [`progress`] | progress bars |
 //! | [`run`] | a run's folder |
@@ -22,6 +23,7 @@ pub mod recipe;
 pub mod run;
 #[cfg(unix)]
 pub mod terminal;
+pub mod trained;
 pub mod training;
 pub mod weight_file;
 

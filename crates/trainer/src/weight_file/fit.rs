@@ -119,6 +119,10 @@ pub fn fit(
             found,
         });
     }
+    // Files list their tensors in any order.
+    fit.taken.sort_unstable();
+    fit.misfit.unexpected.sort_unstable();
+    fit.misfit.different.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     fit.misfit.missing = expected.into_keys().collect();
     if fit.taken.is_empty() {
         return Err(refused(format!("no tensor in it fits the network: {}", fit.misfit)));
