@@ -6,6 +6,7 @@
 //! | [`recipe`] | what a run trains, with which settings |
 //! | [`training`] | the Learner and the loop around it |
 //! | [`trained`] | a run's network, for use |
+//! | [`export`] | a network in a file for other programs |
 //! | [`evaluation`] | a network's answers on a set of images |
 //! | [`progress`] | progress bars |
 //! | [`run`] | a run's folder |
@@ -18,6 +19,7 @@
 pub mod cli;
 pub mod device;
 pub mod evaluation;
+pub mod export;
 pub mod progress;
 pub mod recipe;
 pub mod run;

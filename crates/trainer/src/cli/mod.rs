@@ -5,6 +5,7 @@ mod bench;
 mod completions;
 mod data;
 mod eval;
+mod export;
 mod options;
 mod recipes;
 mod runs;
@@ -32,6 +33,7 @@ struct Cli {
 enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
+    Export(export::Export),
     Bench(bench::Bench),
     Backends(backends::Backends),
     Data(data::Data),
@@ -53,6 +55,7 @@ pub fn main() -> ExitCode {
         None => cli.train.run(common),
         Some(Command::Train(command)) => command.run(common),
         Some(Command::Eval(command)) => command.run(common),
+        Some(Command::Export(command)) => command.run(common),
         Some(Command::Bench(command)) => command.run(common),
         Some(Command::Backends(command)) => command.run(common),
         Some(Command::Data(command)) => command.run(common),

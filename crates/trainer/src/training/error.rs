@@ -103,6 +103,9 @@ pub enum TrainError {
     /// A run that ended has nothing left to train.
     #[error("{} is finished; there is nothing to resume", .0.display())]
     AlreadyFinished(PathBuf),
+    /// A network could not be written in another format.
+    #[error("the network could not be exported: {0}")]
+    Export(String),
     /// Weights could not be taken from a file.
     #[error(transparent)]
     WeightFile(#[from] crate::weight_file::WeightFileError),
