@@ -8,6 +8,7 @@
 //! | [`trained`] | a run's network, for use |
 //! | [`export`] | a network in a file for other programs |
 //! | [`evaluation`] | a network's answers on a set of images |
+//! | [`photo`] | photographs to what a network sees |
 //! | [`progress`] | progress bars |
 //! | [`run`] | a run's folder |
 //! | [`terminal`] | the terminal under the dashboard |
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod device;
 pub mod evaluation;
 pub mod export;
+pub mod photo;
 pub mod progress;
 pub mod recipe;
 pub mod run;

@@ -7,6 +7,7 @@ mod data;
 mod eval;
 mod export;
 mod options;
+mod predict;
 mod recipes;
 mod runs;
 mod train;
@@ -34,6 +35,7 @@ enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
     Export(export::Export),
+    Predict(predict::Predict),
     Bench(bench::Bench),
     Backends(backends::Backends),
     Data(data::Data),
@@ -56,6 +58,7 @@ pub fn main() -> ExitCode {
         Some(Command::Train(command)) => command.run(common),
         Some(Command::Eval(command)) => command.run(common),
         Some(Command::Export(command)) => command.run(common),
+        Some(Command::Predict(command)) => command.run(common),
         Some(Command::Bench(command)) => command.run(common),
         Some(Command::Backends(command)) => command.run(common),
         Some(Command::Data(command)) => command.run(common),
