@@ -80,7 +80,7 @@ def check(name, a, folder):
         back[suffix] = run(a.trainer, "eval", "--run", "latest", *weights, *place)["accuracy"]
 
     def distance(logits):
-        return float(np.abs(log_softmax(logits.astype(np.float64)) - np.log(own))[likely].max())
+        return float(np.abs(log_softmax(logits.astype(np.float64)) - np.log(own.clip(1e-30)))[likely].max())
 
     accuracy = trained["test_accuracy"]
     figures = {

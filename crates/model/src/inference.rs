@@ -179,7 +179,10 @@ impl Graph {
         bias: Tensor<1>,
     ) -> String {
         let layer = self.parameters.len() / 2;
-        let names = [format!("layer_{layer}.weight"), format!("layer_{layer}.bias")];
+        let names = [
+            format!("layer_{layer}.weight"),
+            format!("layer_{layer}.bias"),
+        ];
         let inputs = [x].into_iter().chain(names.clone()).collect();
         let [weight_name, bias_name] = names;
         self.parameters.push(Parameter {

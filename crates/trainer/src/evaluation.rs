@@ -84,7 +84,10 @@ pub fn classify(
     }
     let [channels, height, width] = shape;
     let images = TensorData::new(images, [batch, channels, height, width]);
-    rows(softmax(network.forward(Tensor::from_data(images, device))?, 1))
+    rows(softmax(
+        network.forward(Tensor::from_data(images, device))?,
+        1,
+    ))
 }
 
 /// Classes by their probability, the most probable first; of equal ones the first.

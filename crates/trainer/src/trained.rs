@@ -103,7 +103,9 @@ impl Trained {
             }
             WeightChoice::Last => from_checkpoint(folder, MODEL, |bytes| {
                 let record = ModuleRecord::from_bytes(bytes)?;
-                Ok(Classifier::new(network, 0.0).try_load_record(record)?.network)
+                Ok(Classifier::new(network, 0.0)
+                    .try_load_record(record)?
+                    .network)
             })?,
             WeightChoice::Best => {
                 from_checkpoint(folder, BEST, |bytes| weights::from_bytes(network, bytes))?
@@ -131,8 +133,8 @@ fn from_checkpoint(
     load: impl FnOnce(Bytes) -> Result<Network, burn::store::RecordError>,
 ) -> Result<Network, TrainedError> {
     let found = Store::new(folder.checkpoints()).latest()?;
-    let mut checkpoint = (found.checkpoint)
-        .ok_or_else(|| TrainedError::NoWeights(folder.path().to_owned()))?;
+    let mut checkpoint =
+        (found.checkpoint).ok_or_else(|| TrainedError::NoWeights(folder.path().to_owned()))?;
     let bytes = Bytes::from_bytes_vec(checkpoint.take(part)?);
     Ok(load(bytes).map_err(|error| CheckpointError::Load {
         path: checkpoint.path,

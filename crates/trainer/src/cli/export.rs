@@ -51,7 +51,12 @@ impl Export {
             serde_json::json!({ "run": folder.name(), "file": self.output, "bytes": bytes.len() })
                 .to_string()
         } else {
-            format!("{} of {} in {path}, {} bytes", trained.recipe.network, folder.name(), bytes.len())
+            format!(
+                "{} of {} in {path}, {} bytes",
+                trained.recipe.network,
+                folder.name(),
+                bytes.len()
+            )
         };
         let _ = writeln!(std::io::stdout(), "{text}");
         Ok(ExitCode::SUCCESS)

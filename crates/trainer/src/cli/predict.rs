@@ -27,8 +27,10 @@ const BATCH: usize = 64;
 /// over, and the exit code is then 1.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
-#[command(after_help = "Examples:\n  trainer predict --run latest cat.jpg holidays/\n  \
-    curl -s https://example.org/cat.jpg | trainer predict --run latest --top 1 -")]
+#[command(
+    after_help = "Examples:\n  trainer predict --run latest cat.jpg holidays/\n  \
+    curl -s https://example.org/cat.jpg | trainer predict --run latest --top 1 -"
+)]
 pub struct Predict {
     /// A run: a folder, a name in the artifacts folder, or latest.
     #[arg(long, value_name = "RUN", default_value = "latest")]
@@ -65,7 +67,14 @@ impl Predict {
         let mut sources = sources.into_iter().peekable();
         while sources.peek().is_some() {
             let batch = sources.by_ref().take(BATCH);
-            let rows = self.batch(batch, &network, &normalization, &trained, &mut answers, &bar)?;
+            let rows = self.batch(
+                batch,
+                &network,
+                &normalization,
+                &trained,
+                &mut answers,
+                &bar,
+            )?;
             if !common.json {
                 bar.suspend(|| write!(std::io::stdout(), "{rows}"))?;
             }
@@ -80,7 +89,11 @@ impl Predict {
         if answers.refused.is_empty() {
             return Ok(ExitCode::SUCCESS);
         }
-        Err(format!("{} of {total} files are no photos that can be read", answers.refused.len()).into())
+        Err(format!(
+            "{} of {total} files are no photos that can be read",
+            answers.refused.len()
+        )
+        .into())
     }
 
     /// The rows of a batch of files.
@@ -106,23 +119,35 @@ impl Predict {
                     bar.suspend(|| {
                         let _ = writeln!(std::io::stderr(), "{name}: {error}");
                     });
-                    answers.refused.push(json!({ "photo": name, "reason": error.to_string() }));
+                    answers
+                        .refused
+                        .push(json!({ "photo": name, "reason": error.to_string() }));
                 }
             }
             bar.inc(1);
         }
         let probabilities = evaluation::classify(network, images, &trained.device)?;
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+        let width = names
+            .iter()
+            .map(|name| name.chars().count())
+            .max()
+            .unwrap_or(0);
         let mut rows = String::new();
         for (name, probabilities) in names.into_iter().zip(&probabilities) {
             let top = ranked(probabilities).into_iter().take(self.top.into());
             let top = top.map(|(class, p)| (CLASS_NAMES.get(class).copied().unwrap_or("?"), p));
             let top: Vec<_> = top.collect();
-            let cells = top.iter().map(|(class, p)| format!("{class:>10} {:6.2}%", 100.0 * p));
+            let cells = top
+                .iter()
+                .map(|(class, p)| format!("{class:>10} {:6.2}%", 100.0 * p));
             rows += &format!("{name:width$} {}\n", cells.collect::<Vec<_>>().join(" "));
-            let classes = top.iter().map(|(class, p)| json!({ "class": class, "probability": p }));
+            let classes = top
+                .iter()
+                .map(|(class, p)| json!({ "class": class, "probability": p }));
             let classes: Vec<_> = classes.collect();
-            answers.photos.push(json!({ "photo": name, "classes": classes }));
+            answers
+                .photos
+                .push(json!({ "photo": name, "classes": classes }));
         }
         Ok(rows)
     }

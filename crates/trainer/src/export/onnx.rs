@@ -75,7 +75,12 @@ fn tensor(parameter: &Parameter) -> Result<protobuf::Tensor, TrainError> {
         dims: parameter.shape.iter().map(|size| int(*size)).collect(),
         data_type: Some(protobuf::FLOAT),
         name: Some(parameter.name.clone()),
-        raw_data: Some(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        raw_data: Some(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        ),
     })
 }
 

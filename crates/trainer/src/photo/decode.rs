@@ -34,7 +34,21 @@ pub fn decode(bytes: &[u8]) -> Result<Raster, PhotoError> {
         long if long.len() > LONGEST => Err(PhotoError::TooLong),
         [0x89, b'P', b'N', b'G', ..] => decode_png(bytes),
         [0xff, 0xd8, ..] => decode_jpeg(bytes),
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => decode_webp(bytes),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => decode_webp(bytes),
         _ => Err(PhotoError::Unknown),
     }
 }
@@ -62,7 +76,9 @@ fn decode_png(bytes: &[u8]) -> Result<Raster, PhotoError> {
     let mut reader = decoder.read_info().map_err(&failed)?;
     let (width, height) = (reader.info().width as usize, reader.info().height as usize);
     check(width, height)?;
-    let length = reader.output_buffer_size().ok_or(PhotoError::TooLarge { width, height })?;
+    let length = reader
+        .output_buffer_size()
+        .ok_or(PhotoError::TooLarge { width, height })?;
     let mut buffer = vec![0; length];
     let frame = reader.next_frame(&mut buffer).map_err(&failed)?;
     // The end of the file says whether it was cut off.
@@ -110,7 +126,9 @@ fn decode_webp(bytes: &[u8]) -> Result<Raster, PhotoError> {
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     check(width, height)?;
-    let length = decoder.output_buffer_size().ok_or(PhotoError::TooLarge { width, height })?;
+    let length = decoder
+        .output_buffer_size()
+        .ok_or(PhotoError::TooLarge { width, height })?;
     let mut buffer = vec![0; length];
     decoder.read_image(&mut buffer).map_err(&failed)?;
     let pixels = if decoder.has_alpha() {
@@ -126,7 +144,12 @@ fn decode_webp(bytes: &[u8]) -> Result<Raster, PhotoError> {
 }
 
 fn each<const N: usize>(buffer: &[u8], pixel: impl Fn([u8; N]) -> RGB<u8>) -> Vec<RGB<u8>> {
-    buffer.as_chunks::<N>().0.iter().map(|p| pixel(*p)).collect()
+    buffer
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|p| pixel(*p))
+        .collect()
 }
 
 /// A pixel over white.

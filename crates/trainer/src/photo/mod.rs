@@ -96,7 +96,11 @@ impl Photo {
         let tables = normalization.tables();
         let planes = self.pixels.chunks_exact(IMAGE_BYTES / CHANNELS);
         for (plane, table) in planes.zip(&tables) {
-            images.extend(plane.iter().filter_map(|byte| table.get(usize::from(*byte))));
+            images.extend(
+                plane
+                    .iter()
+                    .filter_map(|byte| table.get(usize::from(*byte))),
+            );
         }
     }
 }

@@ -19,8 +19,16 @@ impl Orientation {
         let number = Reader::new()
             .read_from_container(&mut Cursor::new(bytes))
             .ok()
-            .and_then(|exif| exif.get_field(Tag::Orientation, In::PRIMARY)?.value.get_uint(0));
-        Self(number.filter(|number| (1..=8).contains(number)).unwrap_or(1))
+            .and_then(|exif| {
+                exif.get_field(Tag::Orientation, In::PRIMARY)?
+                    .value
+                    .get_uint(0)
+            });
+        Self(
+            number
+                .filter(|number| (1..=8).contains(number))
+                .unwrap_or(1),
+        )
     }
 
     /// A square as it was seen, one plane a colour.

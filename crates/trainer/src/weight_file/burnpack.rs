@@ -28,7 +28,9 @@ pub fn tensors(bytes: Vec<u8>) -> Result<Vec<NamedTensor>, String> {
         let bytes = tensor.into_bytes().map_err(damaged)?;
         let count = shape.iter().try_fold(1, |n: usize, d| n.checked_mul(*d));
         if count.and_then(|n| n.checked_mul(element.size())) != Some(bytes.len()) {
-            return Err(format!("it is a damaged burnpack: {name} is not as long as its shape says"));
+            return Err(format!(
+                "it is a damaged burnpack: {name} is not as long as its shape says"
+            ));
         }
         tensors.push(NamedTensor {
             name,

@@ -58,7 +58,10 @@ impl Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let different = self.different.iter().map(|one| {
-            format!("{} ({} in place of {:?})", one.name, one.found, one.expected)
+            format!(
+                "{} ({} in place of {:?})",
+                one.name, one.found, one.expected
+            )
         });
         let kinds = [
             ("missing", self.missing.clone()),
@@ -68,7 +71,11 @@ impl fmt::Display for Misfit {
         let kinds = kinds.iter().filter(|(_, names)| !names.is_empty());
         let texts = kinds.map(|(kind, names)| {
             let listed = names.iter().take(MOST_NAMES).cloned().collect::<Vec<_>>();
-            let more = if names.len() > MOST_NAMES { ", …" } else { "" };
+            let more = if names.len() > MOST_NAMES {
+                ", …"
+            } else {
+                ""
+            };
             format!("{} {kind}: {}{more}", names.len(), listed.join(", "))
         });
         f.write_str(&texts.collect::<Vec<_>>().join("; "))
@@ -93,7 +100,12 @@ pub fn fit(
     let mut expected: BTreeMap<_, _> = expected.map(|t| (t.name, t.shape.to_vec())).collect();
     let mut fit = Fit::default();
     let mut fitting = Vec::new();
-    for NamedTensor { name, shape, values } in tensors {
+    for NamedTensor {
+        name,
+        shape,
+        values,
+    } in tensors
+    {
         let Some(wanted) = expected.remove(&name) else {
             if name.rsplit('.').next() != Some(BATCH_COUNT) {
                 fit.misfit.unexpected.push(name);
@@ -103,7 +115,9 @@ pub fn fit(
         let found = match values {
             Values::Float(values) if shape == wanted => {
                 if values.iter().any(|value| !value.is_finite()) {
-                    return Err(refused(format!("{name} has a value that is infinite or no number")));
+                    return Err(refused(format!(
+                        "{name} has a value that is infinite or no number"
+                    )));
                 }
                 fit.taken.push(name.clone());
                 let (bytes, shape, dtype) = TensorData::new(values, shape).into_parts();
@@ -122,10 +136,15 @@ pub fn fit(
     // Files list their tensors in any order.
     fit.taken.sort_unstable();
     fit.misfit.unexpected.sort_unstable();
-    fit.misfit.different.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    fit.misfit
+        .different
+        .sort_unstable_by(|a, b| a.name.cmp(&b.name));
     fit.misfit.missing = expected.into_keys().collect();
     if fit.taken.is_empty() {
-        return Err(refused(format!("no tensor in it fits the network: {}", fit.misfit)));
+        return Err(refused(format!(
+            "no tensor in it fits the network: {}",
+            fit.misfit
+        )));
     }
     let applied = network.apply(fitting, None, None, true);
     if applied.applied.len() == fit.taken.len() {

@@ -113,9 +113,11 @@ pub fn read(path: &Path) -> Result<Vec<u8>, WeightFileError> {
 pub fn tensors(bytes: Vec<u8>, path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
     let tensors = match bytes.as_slice() {
         [b'P', b'K', 3, 4, ..] => pytorch::tensors(&bytes),
-        [0x80, 2..=5, ..] => Err("PyTorch before 1.6 wrote this, or a bare pickle; load it in a newer \
+        [0x80, 2..=5, ..] => Err(
+            "PyTorch before 1.6 wrote this, or a bare pickle; load it in a newer \
              PyTorch and save it again with `torch.save(net.state_dict(), file)`"
-            .to_owned()),
+                .to_owned(),
+        ),
         [b'N', b'R', b'U', b'B', ..] => burnpack::tensors(bytes),
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::tensors(&bytes),
         _ => return Err(WeightFileError::Unknown(path.to_owned())),

@@ -340,7 +340,9 @@ impl<'a> Machine<'a> {
     fn sizes(&self, sequence: usize) -> Result<Vec<usize>, String> {
         let values = self.sequences.get(sequence).map_or(&[][..], Vec::as_slice);
         if values.len() > MOST_DIMENSIONS {
-            return Err(format!("a tensor has more than {MOST_DIMENSIONS} dimensions"));
+            return Err(format!(
+                "a tensor has more than {MOST_DIMENSIONS} dimensions"
+            ));
         }
         let size = |value: &Value| match value {
             Value::Int(number) => usize::try_from(*number).ok(),
@@ -415,14 +417,20 @@ impl<'a> Machine<'a> {
     }
 
     fn get(&mut self, key: u32) -> Result<(), String> {
-        let value = self.memo.get(&key).ok_or("its pickle's memo has no such entry")?;
+        let value = self
+            .memo
+            .get(&key)
+            .ok_or("its pickle's memo has no such entry")?;
         self.stack.push(*value);
         Ok(())
     }
 
     fn pop(&mut self) -> Result<Value, String> {
         let value = self.pop_many(1)?;
-        value.first().copied().ok_or_else(|| "its pickle's stack is empty".to_owned())
+        value
+            .first()
+            .copied()
+            .ok_or_else(|| "its pickle's stack is empty".to_owned())
     }
 
     fn pop_many(&mut self, count: usize) -> Result<Vec<Value>, String> {
@@ -446,8 +454,8 @@ impl<'a> Machine<'a> {
     }
 
     fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
-        let (bytes, rest) = (self.input.split_at_checked(length))
-            .ok_or("its pickle ends too early")?;
+        let (bytes, rest) =
+            (self.input.split_at_checked(length)).ok_or("its pickle ends too early")?;
         self.input = rest;
         Ok(bytes)
     }

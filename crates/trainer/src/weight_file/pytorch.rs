@@ -92,7 +92,9 @@ impl<'a> Archive<'a> {
         while let Some(entry) = entries.next_entry().map_err(damaged)? {
             let path = String::from_utf8_lossy(entry.file_path().as_bytes()).into_owned();
             if entry.compression_method() != CompressionMethod::STORE {
-                return Err(format!("its file {path} is compressed, which PyTorch never does"));
+                return Err(format!(
+                    "its file {path} is compressed, which PyTorch never does"
+                ));
             }
             // All files stand in one folder, named after the file that was saved.
             let name = path.split_once('/').map_or("", |(_, name)| name);

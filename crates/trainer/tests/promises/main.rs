@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod faults;
+mod network;
 mod refusals;
 #[cfg(unix)]
 mod resume;
