@@ -5,6 +5,7 @@
 //! | [`zoo`] | [`Network`]: every network by name, with its random initial weights |
 //! | [`simple_cnn`], [`resnet`] | the networks |
 //! | [`layers`] | convolution, normalisation and linear layers |
+//! | [`inference`] | a network's inference, computed or written down as a graph |
 //! | [`backend`] | [`CnnBackend`]: the operations that a backend may replace by kernels of its own |
 //! | [`random`] | initial weights, drawn on the host from a seed |
 //!
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod backend;
+pub mod inference;
 pub mod layers;
 pub mod random;
 pub mod resnet;

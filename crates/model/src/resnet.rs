@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use crate::IMAGE_CHANNELS;
 use crate::backend;
+use crate::inference::{Compute, Interpreter};
 use crate::layers::{
     BasicBlock, BatchNorm, Conv2d, FoldedBlock, FoldedConv, Linear, global_avg_pool,
 };
@@ -109,8 +110,14 @@ impl FoldedResNet {
     }
 
     fn classify(&self, x: Tensor<4>) -> Tensor<2> {
-        let x = self.stem.forward_relu(x);
-        let x = self.blocks.iter().fold(x, |x, block| block.forward(x));
-        self.fc.forward(global_avg_pool(x))
+        self.run(&mut Compute, x)
+    }
+
+    /// The layers, one after the other: images to logits.
+    pub fn run<I: Interpreter>(&self, with: &mut I, x: I::Maps) -> I::Features {
+        let x = with.conv_relu(&self.stem, x);
+        let x = (self.blocks.iter()).fold(x, |x, block| block.run(with, x));
+        let x = with.global_avg_pool(x);
+        with.linear(&self.fc, x)
     }
 }

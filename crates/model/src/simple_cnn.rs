@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use crate::IMAGE_CHANNELS;
+use crate::inference::{Compute, Interpreter};
 use crate::layers::{ConvBias2d, Linear};
 use crate::random::WeightSource;
 
@@ -31,9 +32,16 @@ impl SimpleCnn {
     /// `[batch, 3, 32, 32]` to logits of `[batch, classes]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
-        let x = self.conv1.forward_relu_pool(x, 2);
-        let x = self.conv2.forward_relu_pool(x, 2);
-        let x = self.fc1.forward_relu(x.flatten(1, 3));
-        self.fc3.forward(self.fc2.forward_relu(x))
+        self.run(&mut Compute, x)
+    }
+
+    /// The layers, one after the other: images to logits.
+    pub fn run<I: Interpreter>(&self, with: &mut I, x: I::Maps) -> I::Features {
+        let x = with.conv_relu_pool(&self.conv1, x, 2);
+        let x = with.conv_relu_pool(&self.conv2, x, 2);
+        let x = with.flatten(x);
+        let x = with.linear_relu(&self.fc1, x);
+        let x = with.linear_relu(&self.fc2, x);
+        with.linear(&self.fc3, x)
     }
 }

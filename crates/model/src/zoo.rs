@@ -5,6 +5,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use crate::backend::CnnBackend;
+use crate::inference::Graph;
 use crate::random::WeightSource;
 use crate::resnet::{FoldedResNet, ResNet};
 use crate::simple_cnn::SimpleCnn;
@@ -177,6 +178,15 @@ impl FoldedNetwork {
         Ok(match self {
             Self::SimpleCnn(network) => network.forward(images),
             Self::ResNet(network) => network.forward(images),
+        })
+    }
+
+    /// The operations from images to logits, for other programs.
+    #[must_use]
+    pub fn graph(&self) -> Graph {
+        Graph::of(|graph, images| match self {
+            Self::SimpleCnn(network) => network.run(graph, images),
+            Self::ResNet(network) => network.run(graph, images),
         })
     }
 }

@@ -66,3 +66,35 @@ fn the_typed_door_gives_the_same_network() {
     let (a, b) = (typed.forward(x.clone()).unwrap(), plain.forward(x).unwrap());
     a.into_data().assert_eq(&b.into_data(), true);
 }
+
+#[test]
+fn a_graph_holds_every_parameter_and_takes_values_only_after_they_are_given() {
+    for kind in NetworkKind::ALL {
+        let graph = build(kind, &Device::ndarray()).folded().graph();
+        let sizes = graph
+            .parameters
+            .iter()
+            .map(|p| p.shape.iter().product::<usize>());
+        let total: usize = sizes.sum();
+        // A folded normalisation has a bias in place of a scale and a shift of each channel.
+        let folded = graph.parameters.iter().filter(|p| p.name.ends_with("bias"));
+        let channels: usize = folded.map(|p| p.values.dims()[0]).sum();
+        let normalised = if kind == NetworkKind::SimpleCnn {
+            0
+        } else {
+            channels - CLASSES
+        };
+        assert_eq!(total + normalised, kind.parameters(), "{}", kind.name());
+        let mut known: Vec<String> = graph.parameters.iter().map(|p| p.name.clone()).collect();
+        known.push(model::inference::Graph::INPUT.to_owned());
+        for node in &graph.nodes {
+            assert!(
+                node.inputs.iter().all(|input| known.contains(input)),
+                "{node:?}"
+            );
+            assert!(!known.contains(&node.output), "{node:?}");
+            known.push(node.output.clone());
+        }
+        assert_eq!(known.last(), Some(&graph.output));
+    }
+}

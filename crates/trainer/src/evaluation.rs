@@ -3,7 +3,7 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use cifar10::{HostBatch, Loader};
-use model::{Network, NetworkError};
+use model::{FoldedNetwork, IMAGE_CHANNELS, IMAGE_SIZE, Network, NetworkError};
 
 use crate::run::{CLASSES, Prediction};
 use crate::training::TrainError;
@@ -52,24 +52,56 @@ fn predict_by(
     for step in 0..epoch.steps() {
         epoch.batch(step, &mut batch)?;
         let images = TensorData::new(batch.images.clone(), [batch.len(), 3, 32, 32]);
-        let values = probabilities(Tensor::from_data(images, device))?
-            .into_data()
-            .try_to_vec::<f32>()
-            .map_err(TrainError::device)?;
-        for (row, (&index, &label)) in values
-            .chunks_exact(CLASSES)
+        let values = rows(probabilities(Tensor::from_data(images, device))?)?;
+        for (probabilities, (&index, &label)) in values
+            .into_iter()
             .zip(batch.indices.iter().zip(&batch.labels))
         {
-            let mut prediction = Prediction {
+            predictions.push(Prediction {
                 index,
                 label,
-                probabilities: [0.0; CLASSES],
-            };
-            prediction.probabilities.copy_from_slice(row);
-            predictions.push(prediction);
+                probabilities,
+            });
         }
     }
     Ok(predictions)
+}
+
+/// The probabilities that `network` gives each of `images`, which are normalised, `[batch, 3, 32, 32]`
+/// one after the other.
+///
+/// # Errors
+/// [`TrainError`] where they are no whole images, or the device fails.
+pub fn classify(
+    network: &FoldedNetwork,
+    images: Vec<f32>,
+    device: &Device,
+) -> Result<Vec<[f32; CLASSES]>, TrainError> {
+    let shape = [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE];
+    let batch = images.len() / shape.iter().product::<usize>();
+    if batch == 0 {
+        return Ok(Vec::new());
+    }
+    let [channels, height, width] = shape;
+    let images = TensorData::new(images, [batch, channels, height, width]);
+    rows(softmax(
+        network.forward(Tensor::from_data(images, device))?,
+        1,
+    ))
+}
+
+/// Classes by their probability, the most probable first; of equal ones the first.
+#[must_use]
+pub fn ranked(probabilities: &[f32; CLASSES]) -> Vec<(usize, f32)> {
+    let mut ranked: Vec<_> = probabilities.iter().copied().enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    ranked
+}
+
+/// The rows of `[batch, classes]`.
+fn rows(probabilities: Tensor<2>) -> Result<Vec<[f32; CLASSES]>, TrainError> {
+    let values = (probabilities.into_data().try_to_vec::<f32>()).map_err(TrainError::device)?;
+    Ok(values.as_chunks::<CLASSES>().0.to_vec())
 }
 
 /// The share of images whose class the network finds, from 0 to 1.

@@ -7,12 +7,16 @@
 //! | [`sweep`] | a recipe with several settings and seeds |
 //! | [`recipe`] | what a run trains, with which settings |
 //! | [`training`] | the Learner and the loop around it |
+//! | [`trained`] | a run's network, for use |
+//! | [`export`] | a network in a file for other programs |
 //! | [`evaluation`] | a network's answers on a set of images |
+//! | [`photo`] | photographs to what a network sees |
 //! | [`progress`] | progress bars |
 //! | [`report`] | a run on one page |
 //! | [`run`] | a run's folder |
 //! | [`statistics`] | intervals, tests, calibration |
 //! | [`terminal`] | the terminal under the dashboard |
+//! | [`weight_file`] | weights from files of other programs |
 //! | [`device`] | which device a run uses |
 
 #![warn(missing_docs)]
@@ -21,6 +25,8 @@ pub mod cli;
 pub mod compare;
 pub mod device;
 pub mod evaluation;
+pub mod export;
+pub mod photo;
 pub mod progress;
 pub mod recipe;
 pub mod report;
@@ -29,7 +35,9 @@ pub mod statistics;
 pub mod sweep;
 #[cfg(unix)]
 pub mod terminal;
+pub mod trained;
 pub mod training;
+pub mod weight_file;
 
 // Burn's derive of `RecordState` names these at the root of the crate that uses it.
 pub(crate) use burn::optim::{RecordState, StateSink, StateSource};

@@ -28,6 +28,21 @@ impl Verbosity {
     }
 }
 
+/// A bar over `total` things called `what`, with the time left; hidden where nothing or no terminal asks
+/// for it.
+#[must_use]
+pub fn bar(verbosity: Verbosity, total: u64, what: &str) -> ProgressBar {
+    if verbosity == Verbosity::Quiet {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total).with_message(what.to_owned());
+    let template = "{bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left";
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
 /// Shows what fetching and converting the data takes: a bar with the time left on a terminal, and
 /// plain lines elsewhere.
 #[derive(Debug, Default)]

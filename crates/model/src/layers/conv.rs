@@ -75,7 +75,22 @@ pub struct FoldedConv {
 }
 
 impl FoldedConv {
-    fn parameters(&self) -> Affine<Dispatch> {
+    /// Filters, `[out_channels, in_channels, kernel, kernel]`, and biases.
+    pub(crate) fn parameters(&self) -> (Tensor<4>, Tensor<1>) {
+        (self.weight.clone(), self.bias.clone())
+    }
+
+    /// Pixels from one window to the next.
+    pub(crate) fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// Zeros around the image.
+    pub(crate) fn padding(&self) -> usize {
+        self.padding
+    }
+
+    fn affine(&self) -> Affine<Dispatch> {
         Affine {
             weight: self.weight.clone().into_dispatch(),
             bias: self.bias.clone().into_dispatch(),
@@ -85,7 +100,7 @@ impl FoldedConv {
     fn compute(&self, x: Tensor<4>, rectify: bool) -> Tensor<4> {
         Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_bias(
             x.into_dispatch(),
-            self.parameters(),
+            self.affine(),
             self.stride,
             self.padding,
             rectify,
@@ -111,7 +126,7 @@ impl FoldedConv {
     pub fn forward_add_relu(&self, x: Tensor<4>, around: Tensor<4>) -> Tensor<4> {
         Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_bias_add_relu(
             x.into_dispatch(),
-            self.parameters(),
+            self.affine(),
             around.into_dispatch(),
         ))
     }
@@ -137,6 +152,11 @@ impl ConvBias2d {
             weight: source.uniform([out_channels, in_channels, kernel, kernel], bound),
             bias: source.uniform([out_channels], bound),
         }
+    }
+
+    /// Filters, `[out_channels, in_channels, kernel, kernel]`, and biases.
+    pub(crate) fn parameters(&self) -> (Tensor<4>, Tensor<1>) {
+        (self.weight.val(), self.bias.val())
     }
 
     /// `max_pool(relu(convolution))` with windows of `pool` by `pool` pixels:

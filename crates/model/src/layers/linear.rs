@@ -31,6 +31,11 @@ impl Linear {
         self.weight.shape().dims()
     }
 
+    /// Weights, `[out_features, in_features]`, and biases.
+    pub(crate) fn parameters(&self) -> (Tensor<2>, Tensor<1>) {
+        (self.weight.val(), self.bias.val())
+    }
+
     /// `[batch, in_features]` to `[batch, out_features]`.
     #[must_use]
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 
 use super::{BatchNorm, Conv2d, FoldedConv};
 use crate::backend::CnnBackend;
+use crate::inference::Interpreter;
 use crate::random::WeightSource;
 
 /// Two 3x3 convolutions around which the input is added (He et al., 2015, arXiv:1512.03385), with
@@ -86,13 +87,12 @@ pub struct FoldedBlock {
 
 impl FoldedBlock {
     /// As [`BasicBlock::forward`], by the running statistics.
-    #[must_use]
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let middle = self.first.forward_relu(x.clone());
+    pub fn run<I: Interpreter>(&self, with: &mut I, x: I::Maps) -> I::Maps {
+        let middle = with.conv_relu(&self.first, x.clone());
         let around = match &self.shortcut {
             None => x,
-            Some(shortcut) => shortcut.forward(x),
+            Some(shortcut) => with.conv(shortcut, x),
         };
-        self.second.forward_add_relu(middle, around)
+        with.conv_add_relu(&self.second, middle, around)
     }
 }

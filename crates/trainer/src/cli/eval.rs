@@ -2,16 +2,14 @@
 
 use std::process::ExitCode;
 
-use burn::tensor::Bytes;
 use clap::{Args, ValueEnum};
-use model::{Network, NetworkKind};
 
 use super::Outcome;
 use super::options::Common;
-use crate::run::{CLASSES, RunFolder};
-use crate::training::checkpoint::{BEST, Store};
-use crate::training::{datasets, weights};
-use crate::{evaluation, recipe, run};
+use crate::run::RunFolder;
+use crate::trained::{Trained, WeightChoice};
+use crate::training::datasets;
+use crate::{evaluation, run};
 
 /// Measure a run's network on the test set or the hold-out.
 #[derive(Debug, Args)]
@@ -24,7 +22,7 @@ pub struct Eval {
     /// Which images.
     #[arg(long, value_enum, default_value = "test")]
     split: Split,
-    /// last, best, or a burnpack file.
+    /// last, best, or a file: safetensors, burnpack or PyTorch's state_dict.
     #[arg(long, value_name = "last|best|FILE", default_value = "last")]
     weights: String,
     /// Averages the answers for each image and its mirror image.
@@ -44,10 +42,12 @@ impl Eval {
     /// Evaluates and prints the accuracy.
     pub fn run(&self, common: &Common) -> Outcome {
         let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
-        let config = folder.config().display().to_string();
-        let recipe = recipe::load(&config, &[], &NetworkKind::NAMES)?;
-        let weights = self.weights(&folder, recipe.validation)?;
-        let device = common.device.choice()?.open()?;
+        let weights = WeightChoice::from(self.weights.as_str());
+        let Trained {
+            recipe,
+            network,
+            device,
+        } = Trained::open(&folder, &weights, common.device.choice()?)?;
         let data = datasets::images(
             &recipe,
             common.places.data_dir.as_deref(),
@@ -61,10 +61,6 @@ impl Eval {
             }
             Split::Valid => ("valid", &loaders.valid),
         };
-        let kind = NetworkKind::from_name(&recipe.network)?;
-        let network = Network::init(kind, CLASSES, recipe.seed, &device)?;
-        let network = weights::from_bytes(network, Bytes::from_bytes_vec(weights))
-            .map_err(|error| format!("the weights cannot be loaded: {error}"))?;
         let predictions = if self.tta {
             evaluation::predict_with_mirror(&network, loader, &device)?
         } else {
@@ -90,35 +86,5 @@ impl Eval {
             );
         }
         Ok(ExitCode::SUCCESS)
-    }
-    /// The weights that are asked for, as a burnpack.
-    fn weights(
-        &self,
-        folder: &RunFolder,
-        validation: usize,
-    ) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        let path = match self.weights.as_str() {
-            "best" if validation == 0 => {
-                return Err("this run held no images out, so it has no best epoch".into());
-            }
-            "best" => {
-                let found = Store::new(folder.checkpoints()).latest()?;
-                let mut checkpoint = found
-                    .checkpoint
-                    .ok_or_else(|| format!("{} has no checkpoint yet", folder.path().display()))?;
-                return Ok(checkpoint.take(BEST)?);
-            }
-            "last" => folder.model_burnpack(),
-            file => file.into(),
-        };
-        if !path.is_file() {
-            return Err(format!(
-                "{} has no such weights: {} is absent",
-                folder.path().display(),
-                path.display(),
-            )
-            .into());
-        }
-        Ok(std::fs::read(&path)?)
     }
 }

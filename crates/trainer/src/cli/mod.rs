@@ -6,7 +6,9 @@ mod compare;
 mod completions;
 mod data;
 mod eval;
+mod export;
 mod options;
+mod predict;
 mod recipes;
 mod report;
 mod runs;
@@ -35,6 +37,8 @@ struct Cli {
 enum Command {
     Train(Box<train::Train>),
     Eval(eval::Eval),
+    Export(export::Export),
+    Predict(predict::Predict),
     Bench(bench::Bench),
     Backends(backends::Backends),
     Data(data::Data),
@@ -59,6 +63,8 @@ pub fn main() -> ExitCode {
         None => cli.train.run(common),
         Some(Command::Train(command)) => command.run(common),
         Some(Command::Eval(command)) => command.run(common),
+        Some(Command::Export(command)) => command.run(common),
+        Some(Command::Predict(command)) => command.run(common),
         Some(Command::Bench(command)) => command.run(common),
         Some(Command::Backends(command)) => command.run(common),
         Some(Command::Data(command)) => command.run(common),

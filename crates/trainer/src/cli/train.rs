@@ -1,7 +1,7 @@
 //! `trainer train`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -29,8 +29,12 @@ pub struct Train {
     #[arg(long, value_name = "NAME|FILE", default_value = "default")]
     config: String,
     /// Goes on with an interrupted run: a folder, a name in the artifacts folder, or latest.
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "name"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["config", "name", "init_from"])]
     resume: Option<String>,
+    /// Begins with the weights of a safetensors file, a burnpack, or PyTorch's `state_dict`, by name
+    /// and where the shapes agree; the others are drawn from the seed.
+    #[arg(long, value_name = "FILE")]
+    init_from: Option<PathBuf>,
     /// Sets a key of the recipe, such as optimizer.lr=0.1. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
@@ -69,6 +73,7 @@ impl Train {
             data_dir: common.places.data_dir.clone(),
             artifacts: common.places.artifacts.clone(),
             resume: self.resume.clone(),
+            init_from: self.init_from.clone(),
             verbosity: common.verbosity.choice(),
         };
         let (folder, result) = training::train(&recipe, &options, &interrupter()?)?;

@@ -1,13 +1,14 @@
 //! `environment.json`: what a run ran on.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::RunError;
 use super::write::{read_json, write_json};
+use crate::weight_file::Fit;
 
 /// What a run ran on: enough to tell two runs' machines, programs and data apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,10 +38,25 @@ pub struct Environment {
     pub data: DataRecord,
     /// SHA-256 of the recipe, as `Recipe::hash` gives it.
     pub recipe_hash: String,
+    /// The file that its first weights came from; nothing where the seed drew them all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_weights: Option<InitialWeights>,
     /// The command line, the program's name first.
     pub command: Vec<String>,
     /// When the run started, in RFC 3339.
     pub started: String,
+}
+
+/// The weights that a run began with (`--init-from`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InitialWeights {
+    /// The file's whole path.
+    pub file: PathBuf,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Which of its tensors the network took, and which not.
+    #[serde(flatten)]
+    pub fit: Fit,
 }
 
 /// The images that a run used.

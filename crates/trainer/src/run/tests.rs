@@ -69,6 +69,7 @@ fn environment(started: &str) -> Environment {
             sha256: vec![("test_batch.bin".to_owned(), "8e2e".to_owned())],
         },
         recipe_hash: "00".to_owned(),
+        initial_weights: None,
         command: vec!["trainer".to_owned(), "train".to_owned()],
         started: started.to_owned(),
     }

@@ -84,6 +84,15 @@ pub fn images(
     }
 }
 
+/// How `recipe` makes numbers of pixels.
+#[must_use]
+pub fn normalization(recipe: &Recipe) -> Normalization {
+    match recipe.data.normalize {
+        Normalize::Channel => Normalization::CHANNEL,
+        Normalize::Half => Normalization::HALF,
+    }
+}
+
 /// Batches of `data` as `recipe` wants them.
 ///
 /// # Errors
@@ -91,10 +100,7 @@ pub fn images(
 pub fn loaders(recipe: &Recipe, data: &Data) -> Result<Loaders, cifar10::Error> {
     let (train, test) = (data.train.clone(), data.test.clone());
     let split = cifar10::split(train.labels(), recipe.validation, recipe.seed)?;
-    let normalization = match recipe.data.normalize {
-        Normalize::Channel => Normalization::CHANNEL,
-        Normalize::Half => Normalization::HALF,
-    };
+    let normalization = normalization(recipe);
     let augmentations = recipe
         .data
         .augment

@@ -103,6 +103,15 @@ pub enum TrainError {
     /// A run that ended has nothing left to train.
     #[error("{} is finished; there is nothing to resume", .0.display())]
     AlreadyFinished(PathBuf),
+    /// A network could not be written in another format.
+    #[error("the network could not be exported: {0}")]
+    Export(String),
+    /// Weights could not be taken from a file.
+    #[error(transparent)]
+    WeightFile(#[from] crate::weight_file::WeightFileError),
+    /// A run that begins again does not find the weights that it began with.
+    #[error("{}: this is not the file that the run began with, so it cannot begin again; start a new run", .0.display())]
+    InitialWeights(PathBuf),
     /// The weights could not be saved.
     #[error("the weights could not be saved in {}: {reason}", path.display())]
     Save {

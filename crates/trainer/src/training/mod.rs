@@ -12,6 +12,7 @@
 //! | `tables` | `metrics.csv`, `steps.csv`, `events.jsonl` and TensorBoard's events |
 //! | `saver` | when a run is saved |
 //! | `checkpoint` | how it is saved and found again |
+//! | `initial` | weights of a file that a run begins with |
 //! | `resume` | where an interrupted run goes on |
 //! | `start`, `finish` | a run's first and last files |
 //! | `weights` | a network's weights in files |
@@ -25,6 +26,7 @@ mod error;
 mod exact;
 mod finish;
 mod gradient;
+mod initial;
 mod log;
 mod mean;
 mod metric_log;
@@ -85,6 +87,8 @@ pub struct TrainOptions {
     pub artifacts: PathBuf,
     /// The run to go on with.
     pub resume: Option<String>,
+    /// A file of weights that a new run begins with, where they fit.
+    pub init_from: Option<PathBuf>,
     /// How much the run says.
     pub verbosity: Verbosity,
 }
@@ -116,6 +120,11 @@ pub fn train(
     };
     let loaders = datasets::loaders(recipe, &data)?;
     let network = Network::init(kind, CLASSES, recipe.seed, &device.clone().autodiff())?;
+    let (network, initial) = match (&resumed, &options.init_from) {
+        (Some(resumed), _) => (initial::again(network, resumed)?, None),
+        (None, Some(file)) => initial::weights(network, file).map(|(n, i)| (n, Some(i)))?,
+        (None, None) => (network, None),
+    };
     let (folder, _lock, checkpoint, remarks) = match resumed {
         Some(resumed) => (
             resumed.folder,
@@ -124,9 +133,10 @@ pub fn train(
             resumed.remarks,
         ),
         None => {
-            let folder = start::start_folder(recipe, options, &device, &data)?;
+            let remarks = initial.iter().map(initial::remark).collect();
+            let folder = start::start_folder(recipe, options, &device, &data, initial)?;
             let lock = RunLock::take(&folder)?;
-            (folder, lock, None, Vec::new())
+            (folder, lock, None, remarks)
         }
     };
     if let Some(checkpoint) = &checkpoint {

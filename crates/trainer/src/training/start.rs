@@ -19,7 +19,7 @@ use super::tables::Tables;
 use super::{Classifier, Run, Schedule, TrainError, TrainOptions, optimizer};
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
-use crate::run::{self, Environment, Event, RunFolder};
+use crate::run::{self, Environment, Event, InitialWeights, RunFolder};
 
 /// Makes the run's folder, the last thing before training starts.
 pub(super) fn start_folder(
@@ -27,6 +27,7 @@ pub(super) fn start_folder(
     options: &TrainOptions,
     device: &Device,
     data: &Data,
+    initial_weights: Option<InitialWeights>,
 ) -> Result<RunFolder, TrainError> {
     let now = SystemTime::now();
     let folder = RunFolder::create(&options.artifacts, &recipe.name, now)?;
@@ -44,6 +45,7 @@ pub(super) fn start_folder(
         arch: std::env::consts::ARCH.to_owned(),
         data: data.record.clone(),
         recipe_hash: recipe.hash(),
+        initial_weights,
         command: std::env::args().collect(),
         started: Environment::timestamp(now),
     }

@@ -54,17 +54,30 @@ pub fn from_bytes(network: Network, bytes: Bytes) -> Result<Network, burn::store
 /// # Errors
 /// [`TrainError`] where the file cannot be written.
 pub fn save_safetensors(network: &Network, path: &Path) -> Result<(), TrainError> {
+    let bytes = to_safetensors(network, std::iter::empty())
+        .map_err(|reason| TrainError::save(path, reason))?;
+    Ok(run::write_atomic(path, &bytes)?)
+}
+
+/// A network's weights as safetensors, under the names that PyTorch gives them, with texts in the
+/// header's metadata.
+///
+/// # Errors
+/// What Burn says where they cannot be read from the device.
+pub fn to_safetensors<'a>(
+    network: &Network,
+    metadata: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<Vec<u8>, String> {
     // The variant of the enum that holds the network is no part of PyTorch's names.
     let mut store = SafetensorsStore::from_bytes(None).skip_enum_variants(true);
+    for (name, text) in metadata {
+        store = store.metadata(name, text);
+    }
     network
         .save_into(&mut store)
-        .map_err(|error| TrainError::save(path, error))?;
-    let bytes = store
-        .get_bytes()
-        .map_err(|error| TrainError::save(path, error))?;
-    let bytes = with_sorted_header(&bytes)
-        .ok_or_else(|| TrainError::save(path, "the header is not that of safetensors"))?;
-    Ok(run::write_atomic(path, &bytes)?)
+        .map_err(|error| error.to_string())?;
+    let bytes = store.get_bytes().map_err(|error| error.to_string())?;
+    with_sorted_header(&bytes).ok_or_else(|| "the header is not that of safetensors".to_owned())
 }
 
 /// The same safetensors with the entries of its header in alphabetical order, where Burn writes the

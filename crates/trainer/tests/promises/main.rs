@@ -6,6 +6,7 @@ mod compare;
 mod faults;
 #[cfg(unix)]
 mod logs;
+mod network;
 mod refusals;
 mod report;
 #[cfg(unix)]

@@ -1,0 +1,259 @@
+//! A network's inference, written down once and read in two ways: [`Compute`] does it on tensors, and
+//! [`Graph`] notes its operations for other programs.
+
+use burn::tensor::Tensor;
+
+use crate::layers::{ConvBias2d, FoldedConv, Linear, global_avg_pool};
+
+/// What goes through a network layer by layer.
+pub trait Interpreter {
+    /// Images and what convolutions make of them, `[batch, channels, height, width]`.
+    type Maps: Clone;
+    /// What stands for an image after them, `[batch, features]`.
+    type Features;
+
+    /// A convolution without padding, its positive part, and the maximum of each `pool` by `pool` pixels.
+    fn conv_relu_pool(&mut self, layer: &ConvBias2d, x: Self::Maps, pool: usize) -> Self::Maps;
+    /// A convolution.
+    fn conv(&mut self, layer: &FoldedConv, x: Self::Maps) -> Self::Maps;
+    /// A convolution's positive part.
+    fn conv_relu(&mut self, layer: &FoldedConv, x: Self::Maps) -> Self::Maps;
+    /// The positive part of a convolution plus `around`.
+    fn conv_add_relu(
+        &mut self,
+        layer: &FoldedConv,
+        x: Self::Maps,
+        around: Self::Maps,
+    ) -> Self::Maps;
+    /// The mean over all pixels.
+    fn global_avg_pool(&mut self, x: Self::Maps) -> Self::Features;
+    /// Every number of every channel, channel by channel.
+    fn flatten(&mut self, x: Self::Maps) -> Self::Features;
+    /// A linear layer.
+    fn linear(&mut self, layer: &Linear, x: Self::Features) -> Self::Features;
+    /// A linear layer's positive part.
+    fn linear_relu(&mut self, layer: &Linear, x: Self::Features) -> Self::Features;
+}
+
+/// Computes on tensors.
+#[derive(Debug, Clone, Copy)]
+pub struct Compute;
+
+impl Interpreter for Compute {
+    type Maps = Tensor<4>;
+    type Features = Tensor<2>;
+
+    fn conv_relu_pool(&mut self, layer: &ConvBias2d, x: Tensor<4>, pool: usize) -> Tensor<4> {
+        layer.forward_relu_pool(x, pool)
+    }
+
+    fn conv(&mut self, layer: &FoldedConv, x: Tensor<4>) -> Tensor<4> {
+        layer.forward(x)
+    }
+
+    fn conv_relu(&mut self, layer: &FoldedConv, x: Tensor<4>) -> Tensor<4> {
+        layer.forward_relu(x)
+    }
+
+    fn conv_add_relu(&mut self, layer: &FoldedConv, x: Tensor<4>, around: Tensor<4>) -> Tensor<4> {
+        layer.forward_add_relu(x, around)
+    }
+
+    fn global_avg_pool(&mut self, x: Tensor<4>) -> Tensor<2> {
+        global_avg_pool(x)
+    }
+
+    fn flatten(&mut self, x: Tensor<4>) -> Tensor<2> {
+        x.flatten(1, 3)
+    }
+
+    fn linear(&mut self, layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+        layer.forward(x)
+    }
+
+    fn linear_relu(&mut self, layer: &Linear, x: Tensor<2>) -> Tensor<2> {
+        layer.forward_relu(x)
+    }
+}
+
+/// An operation of a [`Graph`], in ONNX's terms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// A convolution with a bias; its parameters are the second and third input.
+    Conv {
+        /// Height and width of the filters.
+        kernel: usize,
+        /// Pixels from one window to the next.
+        stride: usize,
+        /// Zeros around the image.
+        padding: usize,
+    },
+    /// The positive part.
+    Relu,
+    /// The maximum of each `size` by `size` pixels.
+    MaxPool {
+        /// Height and width of a window, and the way from one to the next.
+        size: usize,
+    },
+    /// The sum of two inputs.
+    Add,
+    /// The mean over all pixels, which keeps height and width as 1.
+    GlobalAveragePool,
+    /// All dimensions but the first as one.
+    Flatten,
+    /// `x weight^T + bias`; the parameters are the second and third input.
+    Gemm,
+}
+
+/// An operation with the names of what it takes and gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// What it does.
+    pub operation: Operation,
+    /// Values and parameters that it takes.
+    pub inputs: Vec<String>,
+    /// The value that it gives.
+    pub output: String,
+}
+
+/// A parameter of a [`Graph`].
+#[derive(Debug, Clone)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, on the network's device.
+    pub values: Tensor<1>,
+}
+
+/// A network's inference as a list of operations.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    /// The operations, each after those whose values it takes.
+    pub nodes: Vec<Node>,
+    /// Weights and biases.
+    pub parameters: Vec<Parameter>,
+    /// The value that the last operation gives: logits, `[batch, classes]`.
+    pub output: String,
+}
+
+impl Graph {
+    /// The name of the images that the first operation takes, `[batch, 3, 32, 32]`.
+    pub const INPUT: &'static str = "images";
+    /// The name of the logits.
+    pub const OUTPUT: &'static str = "logits";
+
+    /// The operations that `network` does to [`Graph::INPUT`].
+    pub(crate) fn of(network: impl FnOnce(&mut Self, String) -> String) -> Self {
+        let mut graph = Self {
+            nodes: Vec::new(),
+            parameters: Vec::new(),
+            output: Self::OUTPUT.to_owned(),
+        };
+        let output = network(&mut graph, Self::INPUT.to_owned());
+        for node in &mut graph.nodes {
+            if node.output == output {
+                node.output = Self::OUTPUT.to_owned();
+            }
+        }
+        graph
+    }
+
+    fn push(&mut self, operation: Operation, inputs: Vec<String>) -> String {
+        let output = format!("value_{}", self.nodes.len());
+        self.nodes.push(Node {
+            operation,
+            inputs,
+            output: output.clone(),
+        });
+        output
+    }
+
+    /// An operation with a weight and a bias.
+    fn push_layer<const D: usize>(
+        &mut self,
+        operation: Operation,
+        x: String,
+        weight: Tensor<D>,
+        bias: Tensor<1>,
+    ) -> String {
+        let layer = self.parameters.len() / 2;
+        let names = [
+            format!("layer_{layer}.weight"),
+            format!("layer_{layer}.bias"),
+        ];
+        let inputs = [x].into_iter().chain(names.clone()).collect();
+        let [weight_name, bias_name] = names;
+        self.parameters.push(Parameter {
+            name: weight_name,
+            shape: weight.shape().to_vec(),
+            values: weight.flatten(0, D - 1),
+        });
+        self.parameters.push(Parameter {
+            name: bias_name,
+            shape: bias.shape().to_vec(),
+            values: bias,
+        });
+        self.push(operation, inputs)
+    }
+}
+
+impl Interpreter for Graph {
+    type Maps = String;
+    type Features = String;
+
+    fn conv_relu_pool(&mut self, layer: &ConvBias2d, x: String, pool: usize) -> String {
+        let (weight, bias) = layer.parameters();
+        let [_, _, kernel, _] = weight.dims();
+        let operation = Operation::Conv {
+            kernel,
+            stride: 1,
+            padding: 0,
+        };
+        let x = self.push_layer(operation, x, weight, bias);
+        let x = self.push(Operation::Relu, vec![x]);
+        self.push(Operation::MaxPool { size: pool }, vec![x])
+    }
+
+    fn conv(&mut self, layer: &FoldedConv, x: String) -> String {
+        let (weight, bias) = layer.parameters();
+        let [_, _, kernel, _] = weight.dims();
+        let operation = Operation::Conv {
+            kernel,
+            stride: layer.stride(),
+            padding: layer.padding(),
+        };
+        self.push_layer(operation, x, weight, bias)
+    }
+
+    fn conv_relu(&mut self, layer: &FoldedConv, x: String) -> String {
+        let x = self.conv(layer, x);
+        self.push(Operation::Relu, vec![x])
+    }
+
+    fn conv_add_relu(&mut self, layer: &FoldedConv, x: String, around: String) -> String {
+        let x = self.conv(layer, x);
+        let x = self.push(Operation::Add, vec![x, around]);
+        self.push(Operation::Relu, vec![x])
+    }
+
+    fn global_avg_pool(&mut self, x: String) -> String {
+        let x = self.push(Operation::GlobalAveragePool, vec![x]);
+        self.flatten(x)
+    }
+
+    fn flatten(&mut self, x: String) -> String {
+        self.push(Operation::Flatten, vec![x])
+    }
+
+    fn linear(&mut self, layer: &Linear, x: String) -> String {
+        let (weight, bias) = layer.parameters();
+        self.push_layer(Operation::Gemm, x, weight, bias)
+    }
+
+    fn linear_relu(&mut self, layer: &Linear, x: String) -> String {
+        let x = self.linear(layer, x);
+        self.push(Operation::Relu, vec![x])
+    }
+}

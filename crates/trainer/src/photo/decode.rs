@@ -1,0 +1,163 @@
+//! PNG, JPEG and WebP to pixels, within limits.
+
+use std::io::Cursor;
+
+use image_webp::WebPDecoder;
+use png::{ColorType, Transformations};
+use resize::px::RGB;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+use super::{LONGEST, MOST_PIXELS, PhotoError};
+
+/// Bytes that a decoder may hold beside its result.
+const MOST_MEMORY: usize = 4 * MOST_PIXELS;
+/// Parts of a progressive JPEG; cameras and browsers write about ten.
+const MOST_SCANS: usize = 64;
+
+/// A picture as its file holds it.
+#[derive(Debug)]
+pub struct Raster {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+    /// The pixels, row by row.
+    pub pixels: Vec<RGB<u8>>,
+}
+
+/// The picture in `bytes`.
+pub fn decode(bytes: &[u8]) -> Result<Raster, PhotoError> {
+    match bytes {
+        [] => Err(PhotoError::Empty),
+        long if long.len() > LONGEST => Err(PhotoError::TooLong),
+        [0x89, b'P', b'N', b'G', ..] => decode_png(bytes),
+        [0xff, 0xd8, ..] => decode_jpeg(bytes),
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => decode_webp(bytes),
+        _ => Err(PhotoError::Unknown),
+    }
+}
+
+fn damaged<E: std::fmt::Display>(format: &'static str) -> impl Fn(E) -> PhotoError {
+    move |error| PhotoError::Damaged {
+        format,
+        reason: error.to_string().lines().collect::<Vec<_>>().join(" "),
+    }
+}
+
+/// Refuses a picture before anything of its size is held.
+fn check(width: usize, height: usize) -> Result<(), PhotoError> {
+    match width.checked_mul(height) {
+        Some(1..=MOST_PIXELS) => Ok(()),
+        _ => Err(PhotoError::TooLarge { width, height }),
+    }
+}
+
+fn decode_png(bytes: &[u8]) -> Result<Raster, PhotoError> {
+    let failed = damaged("PNG");
+    let limits = png::Limits { bytes: MOST_MEMORY };
+    let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
+    decoder.set_transformations(Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info().map_err(&failed)?;
+    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    check(width, height)?;
+    let length = reader
+        .output_buffer_size()
+        .ok_or(PhotoError::TooLarge { width, height })?;
+    let mut buffer = vec![0; length];
+    let frame = reader.next_frame(&mut buffer).map_err(&failed)?;
+    // The end of the file says whether it was cut off.
+    reader.finish().map_err(&failed)?;
+    buffer.truncate(frame.buffer_size());
+    let pixels = match frame.color_type {
+        ColorType::Grayscale => buffer.iter().map(|v| RGB::new(*v, *v, *v)).collect(),
+        ColorType::GrayscaleAlpha => each(&buffer, |[v, a]| on_white([v, v, v], a)),
+        ColorType::Rgb => each(&buffer, |[r, g, b]| RGB::new(r, g, b)),
+        ColorType::Rgba => each(&buffer, |[r, g, b, a]| on_white([r, g, b], a)),
+        ColorType::Indexed => return Err(damaged("PNG")("its colours are not resolved")),
+    };
+    Ok(Raster {
+        width,
+        height,
+        pixels,
+    })
+}
+
+fn decode_jpeg(bytes: &[u8]) -> Result<Raster, PhotoError> {
+    let failed = damaged("JPEG");
+    // A file that was cut off is an error, and not a picture with a grey part.
+    let options = DecoderOptions::default()
+        .set_strict_mode(true)
+        .set_max_width(usize::from(u16::MAX))
+        .set_max_height(usize::from(u16::MAX))
+        .jpeg_set_max_scans(MOST_SCANS)
+        .jpeg_set_out_colorspace(ColorSpace::RGB);
+    let mut decoder = JpegDecoder::new_with_options(Cursor::new(bytes), options);
+    decoder.decode_headers().map_err(&failed)?;
+    let (width, height) = decoder.dimensions().unwrap_or_default();
+    check(width, height)?;
+    let buffer = decoder.decode().map_err(&failed)?;
+    Ok(Raster {
+        width,
+        height,
+        pixels: each(&buffer, |[r, g, b]| RGB::new(r, g, b)),
+    })
+}
+
+fn decode_webp(bytes: &[u8]) -> Result<Raster, PhotoError> {
+    let failed = damaged("WebP");
+    let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(&failed)?;
+    decoder.set_memory_limit(MOST_MEMORY);
+    let (width, height) = decoder.dimensions();
+    let (width, height) = (width as usize, height as usize);
+    check(width, height)?;
+    let length = decoder
+        .output_buffer_size()
+        .ok_or(PhotoError::TooLarge { width, height })?;
+    let mut buffer = vec![0; length];
+    decoder.read_image(&mut buffer).map_err(&failed)?;
+    let pixels = if decoder.has_alpha() {
+        each(&buffer, |[r, g, b, a]| on_white([r, g, b], a))
+    } else {
+        each(&buffer, |[r, g, b]| RGB::new(r, g, b))
+    };
+    Ok(Raster {
+        width,
+        height,
+        pixels,
+    })
+}
+
+fn each<const N: usize>(buffer: &[u8], pixel: impl Fn([u8; N]) -> RGB<u8>) -> Vec<RGB<u8>> {
+    buffer
+        .as_chunks::<N>()
+        .0
+        .iter()
+        .map(|p| pixel(*p))
+        .collect()
+}
+
+/// A pixel over white.
+fn on_white(color: [u8; 3], alpha: u8) -> RGB<u8> {
+    let alpha = u32::from(alpha);
+    let [r, g, b] = color.map(|value| {
+        let value = (u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255;
+        u8::try_from(value).unwrap_or(u8::MAX)
+    });
+    RGB::new(r, g, b)
+}

@@ -1,0 +1,129 @@
+//! Weights from files that other programs may have written.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | `element` | numbers of a file to `f32` |
+//! | `safetensors`, `burnpack`, `pytorch` | a reader a format |
+//! | `pickle` | the stack machine that reads PyTorch's index of tensors |
+//! | `fit` | which tensors a network takes, and which not |
+//!
+//! A file is recognised by its first bytes, whatever its name. It is data to every reader here:
+//! nothing in it is ever called, and what it may ask for is bounded by its own length.
+
+mod burnpack;
+mod element;
+mod fit;
+mod pickle;
+mod pytorch;
+mod safetensors;
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+pub use fit::{Fit, Misfit, fit, fit_all};
+
+/// The longest file that is read, in bytes: the largest network four times over, in 64-bit numbers.
+const LONGEST: u64 = 512 << 20;
+/// What a file can be, for messages.
+const FORMATS: &str = "a safetensors file, a burnpack, or what PyTorch's `torch.save(net.state_dict(), \
+    file)` writes";
+
+/// A tensor of a file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    /// Its name, such as `stages.0.1.conv1.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers, the last dimension's side by side.
+    pub values: Values,
+}
+
+/// A tensor's numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// Floating-point numbers of 16, 32 or 64 bits, as 32 bits.
+    Float(Vec<f32>),
+    /// Numbers of another type, which no weight is.
+    Other(String),
+}
+
+/// Why weights could not be taken from a file. Each message is one line.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightFileError {
+    /// The file could not be read.
+    #[error("{}: cannot read this: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is longer than any that is read.
+    #[error("{}: it has more than {LONGEST} bytes, and weights of these networks have at most a tenth of that", .0.display())]
+    TooLong(PathBuf),
+    /// The file holds something else.
+    #[error("{}: this is no file of weights; give {FORMATS}", .0.display())]
+    Unknown(PathBuf),
+    /// The file is damaged, or holds what is not read.
+    #[error("{}: {reason}", path.display())]
+    Refused {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// The tensors are those of another network.
+    #[error("{}: its weights are not those of {network}: {misfit}; name the network that it was trained as", path.display())]
+    Misfit {
+        /// The file.
+        path: PathBuf,
+        /// The network's name.
+        network: String,
+        /// What does not fit.
+        misfit: Misfit,
+    },
+}
+
+/// The bytes of the file `path`.
+///
+/// # Errors
+/// [`WeightFileError`] where it cannot be read or is too long.
+pub fn read(path: &Path) -> Result<Vec<u8>, WeightFileError> {
+    let io = |source| WeightFileError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(io)?;
+    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(WeightFileError::TooLong(path.to_owned()));
+    }
+    Ok(bytes)
+}
+
+/// The tensors in `bytes`, which were read from `path`.
+///
+/// # Errors
+/// [`WeightFileError`] where they are in no known format, damaged, or more than weights.
+pub fn tensors(bytes: Vec<u8>, path: &Path) -> Result<Vec<NamedTensor>, WeightFileError> {
+    let tensors = match bytes.as_slice() {
+        [b'P', b'K', 3, 4, ..] => pytorch::tensors(&bytes),
+        [0x80, 2..=5, ..] => Err(
+            "PyTorch before 1.6 wrote this, or a bare pickle; load it in a newer \
+             PyTorch and save it again with `torch.save(net.state_dict(), file)`"
+                .to_owned(),
+        ),
+        [b'N', b'R', b'U', b'B', ..] => burnpack::tensors(bytes),
+        [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::tensors(&bytes),
+        _ => return Err(WeightFileError::Unknown(path.to_owned())),
+    };
+    tensors.map_err(|reason| WeightFileError::Refused {
+        path: path.to_owned(),
+        reason,
+    })
+}

@@ -1,0 +1,236 @@
+//! What a trained network is good for: answers, exports, and a beginning for other runs.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::{SMALL, assert_equal_runs, finished, result, table, text, trainer};
+
+fn run(artifacts: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.args(arguments).args(["--backend", "ndarray"]);
+    command
+        .arg("--artifacts")
+        .arg(artifacts)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+}
+
+fn photo(name: &str) -> String {
+    format!("{}/tests/files/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn photos_in_a_folder_get_answers_and_the_others_are_named_and_counted() {
+    let artifacts = tempfile::tempdir().unwrap();
+    finished(artifacts.path(), &[]);
+    let folder = tempfile::tempdir().unwrap();
+    let below = folder.path().join("below");
+    fs::create_dir(&below).unwrap();
+    for copy in 0..30 {
+        for name in ["turned.jpg", "turned.png", "turned.webp"] {
+            fs::copy(photo(name), below.join(format!("{copy:02}-{name}"))).unwrap();
+        }
+    }
+    for number in 0..10 {
+        fs::write(folder.path().join(format!("{number}.jpg")), "no photo").unwrap();
+    }
+    let arguments = [
+        "predict",
+        "--json",
+        "--top",
+        "3",
+        path(folder.path()),
+        "absent.png",
+    ];
+    let output = run(artifacts.path(), &arguments);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("11 of 101 files"), "{message}");
+    assert!(
+        message.contains("absent.png: cannot read this"),
+        "{message}"
+    );
+    assert!(
+        message.contains("9.jpg: this is no PNG, JPEG or WebP"),
+        "{message}"
+    );
+    let answers = json(&output);
+    assert_eq!(answers["photos"].as_array().unwrap().len(), 90);
+    assert_eq!(answers["refused"].as_array().unwrap().len(), 11);
+    for answer in answers["photos"].as_array().unwrap() {
+        let classes = answer["classes"].as_array().unwrap();
+        let probabilities: Vec<f64> = classes
+            .iter()
+            .map(|class| class["probability"].as_f64().unwrap())
+            .collect();
+        assert_eq!(classes.len(), 3);
+        assert!(
+            probabilities.is_sorted_by(|a, b| a >= b),
+            "{probabilities:?}"
+        );
+    }
+}
+
+#[test]
+fn a_photo_on_standard_input_gets_the_same_answer_as_the_file() {
+    let artifacts = tempfile::tempdir().unwrap();
+    finished(artifacts.path(), &[]);
+    let file = run(
+        artifacts.path(),
+        &["predict", "--json", &photo("turned.png")],
+    );
+    assert_eq!(file.status.code(), Some(0), "{}", text(&file.stderr));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args([
+            "predict",
+            "--json",
+            "--backend",
+            "ndarray",
+            "-",
+            "--artifacts",
+        ])
+        .arg(artifacts.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let bytes = fs::read(photo("turned.png")).unwrap();
+    child.stdin.take().unwrap().write_all(&bytes).unwrap();
+    let input = child.wait_with_output().unwrap();
+    assert_eq!(
+        json(&input)["photos"][0]["classes"],
+        json(&file)["photos"][0]["classes"]
+    );
+    let many = run(
+        artifacts.path(),
+        &["predict", "--top", "11", &photo("turned.png")],
+    );
+    assert_eq!(many.status.code(), Some(2));
+}
+
+#[test]
+fn an_export_gives_the_accuracy_of_its_run_and_says_what_it_takes() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let trained = finished(artifacts.path(), &[]);
+    for format in ["safetensors", "burnpack", "onnx"] {
+        let file = artifacts.path().join(format!("network.{format}"));
+        let arguments = ["export", "--format", format, "--output", path(&file)];
+        let output = run(artifacts.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let bytes = fs::read(&file).unwrap();
+        for words in ["\"airplane\"", "classes", "mean", "simple_cnn"] {
+            let words = if format == "safetensors" {
+                words.replace('"', "\\\"")
+            } else {
+                words.to_owned()
+            };
+            let found = bytes
+                .windows(words.len())
+                .any(|window| window == words.as_bytes());
+            assert!(found, "{format} lacks {words}");
+        }
+        let again = run(artifacts.path(), &arguments);
+        assert_eq!(again.status.code(), Some(1));
+        assert!(
+            text(&again.stderr).contains("exists"),
+            "{}",
+            text(&again.stderr)
+        );
+        assert_eq!(fs::read(&file).unwrap(), bytes, "{format} was written over");
+        if format != "onnx" {
+            let output = run(
+                artifacts.path(),
+                &["eval", "--json", "--weights", path(&file)],
+            );
+            assert_eq!(
+                json(&output)["accuracy"],
+                result(&trained)["test_accuracy"],
+                "{format}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_begins_with_another_ones_weights_and_its_record_says_so() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let first = finished(artifacts.path(), &[]);
+    let file = first.join("model.safetensors");
+    let from = ["--init-from", path(&file)];
+    let second = finished(artifacts.path(), &from);
+    let loss = |run: &Path| table(run, "steps.csv", 1)[1].clone();
+    assert_ne!(loss(&first), loss(&second));
+    let environment: Value =
+        serde_json::from_slice(&fs::read(second.join("environment.json")).unwrap()).unwrap();
+    let record = &environment["initial_weights"];
+    assert_eq!(record["taken"].as_array().unwrap().len(), 10, "{record}");
+    assert_eq!(record["missing"].as_array().unwrap().len(), 0, "{record}");
+    assert!(
+        record["file"]
+            .as_str()
+            .unwrap()
+            .ends_with("model.safetensors"),
+        "{record}"
+    );
+    // A run that is cut off before its first checkpoint begins again with the same weights.
+    let copy = artifacts.path().join("copy");
+    fs::rename(&second, &copy).unwrap();
+    let third = finished(artifacts.path(), &from);
+    for entry in fs::read_dir(third.join("checkpoints")).unwrap() {
+        fs::remove_dir_all(entry.unwrap().path()).unwrap();
+    }
+    fs::remove_file(third.join("result.json")).unwrap();
+    let resumed = trainer(artifacts.path(), &["--resume", "latest"]);
+    assert!(resumed.status.success(), "{}", text(&resumed.stderr));
+    assert_equal_runs(&third, &copy);
+}
+
+#[test]
+fn weights_that_do_not_fit_are_refused_with_the_file_and_leave_no_folder() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let text_file = artifacts.path().join("some.txt");
+    fs::write(&text_file, "no weights").unwrap();
+    let text_file = path(&text_file);
+    for (file, words) in [
+        (photo("code.pt").as_str(), "posix.system"),
+        (photo("module.pt").as_str(), "state_dict()"),
+        (photo("state_dict.pt").as_str(), "no tensor in it fits"),
+        (text_file, "no file of weights"),
+        ("absent.safetensors", "absent.safetensors: cannot read this"),
+    ] {
+        let runs = artifacts.path().join("runs");
+        let output = trainer(&runs, &[&SMALL[..], &["--init-from", file]].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(words), "{message}");
+        assert!(!runs.exists(), "{file} left a folder");
+    }
+    let both = trainer(
+        artifacts.path(),
+        &["--resume", "latest", "--init-from", text_file],
+    );
+    assert_eq!(both.status.code(), Some(2));
+    finished(artifacts.path(), &[]);
+    let output = run(
+        artifacts.path(),
+        &["eval", "--weights", &photo("state_dict.pt")],
+    );
+    assert!(
+        text(&output.stderr).contains("state_dict.pt"),
+        "{}",
+        text(&output.stderr)
+    );
+}
