@@ -53,7 +53,8 @@ pub struct Sweep {
 impl Sweep {
     /// Runs what is left of the plan, and prints the table.
     pub fn run(&self, common: &Common) -> Outcome {
-        common.device.choice()?;
+        // What refuses every run of the plan refuses the plan.
+        common.device.choice()?.open()?;
         let plan = Plan::new(
             &common.places.artifacts,
             &self.config,

@@ -53,11 +53,16 @@ impl Curve {
             .points
             .chunks(each)
             .map(|chunk| {
-                let n = chunk.len() as f64;
-                let (x, y) = chunk
-                    .iter()
-                    .fold((0.0, 0.0), |(x, y), point| (x + point.0, y + point.1));
-                (x / n, y / n)
+                // Running means, which of equal values are exactly that value.
+                let mut mean = (0.0, 0.0);
+                for (seen, point) in chunk.iter().enumerate() {
+                    let n = (seen + 1) as f64;
+                    mean = (
+                        mean.0 + (point.0 - mean.0) / n,
+                        mean.1 + (point.1 - mean.1) / n,
+                    );
+                }
+                mean
             })
             .collect();
         self
