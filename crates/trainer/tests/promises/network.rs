@@ -21,7 +21,9 @@ fn run(artifacts: &Path, arguments: &[&str]) -> Output {
 }
 
 fn json(output: &Output) -> Value {
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", text(&output.stderr)))
+    let read = serde_json::from_slice(&output.stdout);
+    assert!(read.is_ok(), "{}", text(&output.stderr));
+    read.unwrap()
 }
 
 fn photo(name: &str) -> String {
