@@ -28,7 +28,7 @@
 //! | [`synthetic`] | a generated set of the same shape |
 //! | [`mod@split`] | the stratified hold-out |
 //! | [`random`] | random numbers as pure functions of (seed, purpose, epoch, index) |
-//! | [`augment`] | crop and flip |
+//! | [`augment`] | crop, flip, cutout, colours, TrivialAugment, mixup and CutMix |
 //! | [`normalize`] | from bytes to numbers |
 //! | [`loader`] | the order of an epoch and its batches |
 //! | [`prefetch`] | batches prepared ahead by threads |
@@ -51,7 +51,7 @@ pub mod source;
 pub mod split;
 pub mod synthetic;
 
-pub use augment::Augmentation;
+pub use augment::{Augmentation, Border};
 pub use dataset::{CifarDataset, CifarItem, Images};
 pub use error::{Attempt, Error};
 pub use loader::{Epoch, HostBatch, Loader, LoaderConfig};

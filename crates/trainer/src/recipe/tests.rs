@@ -83,7 +83,14 @@ fn an_empty_recipe_has_the_documented_defaults() {
             data: DataSpec {
                 source: DatasetSpec::Cifar10,
                 normalize: Normalize::Channel,
-                augment: vec![Augmentation::Crop { padding: 4 }, Augmentation::Flip],
+                drop_last: false,
+                augment: vec![
+                    Augmentation::Crop {
+                        padding: 4,
+                        border: Border::Black,
+                    },
+                    Augmentation::Flip,
+                ],
             },
             optimizer: OptimizerSpec::Sgd {
                 lr: 0.1,
@@ -92,13 +99,30 @@ fn an_empty_recipe_has_the_documented_defaults() {
                 weight_decay: 5e-4,
                 decay_norm_and_bias: false,
             },
+            gradients: GradientSpec {
+                clip_norm: 0.0,
+                accumulate: 1,
+            },
+            groups: vec![],
             schedule: ScheduleSpec::OneCycle {
                 warmup: 0.25,
                 final_fraction: 0.0,
             },
             loss: LossSpec {
-                label_smoothing: 0.0
+                label_smoothing: 0.0,
+                reduction: Reduction::Mean,
             },
+            average: AverageSpec {
+                decay: 0.0,
+                every_steps: 1,
+            },
+            lookahead: LookaheadSpec {
+                every_steps: 0,
+                decay: 0.5,
+                power: 0.0,
+            },
+            patience: 0,
+            tta: Tta::None,
             checkpoint: CheckpointSpec {
                 every_epochs: 1,
                 every_steps: 0,
