@@ -9,6 +9,7 @@ use super::file::RecipeText;
 use super::*;
 
 mod messages;
+mod optimisation;
 
 const NETWORKS: &[&str] = &["simple_cnn", "resnet20", "resnet18"];
 
@@ -222,6 +223,17 @@ fn the_hash_ignores_the_name_and_sees_every_setting() {
         "data.augment = []",
         "checkpoint.keep = 3",
         "checkpoint.keep_every = 3",
+        "data.augment = [{ name = \"crop\", border = \"reflect\" }, { name = \"flip\" }]",
+        "data.augment = [{ name = \"crop\" }, { name = \"flip\", mode = \"alternating\" }]",
+        "data.drop_last = true",
+        "optimizer.clip_norm = 1",
+        "optimizer.accumulate = 2",
+        "optimizer.group = [{ role = \"biases\" }]",
+        "loss.reduction = \"sum\"",
+        "lookahead.every_steps = 5",
+        "select = \"average\"\naverage.decay = 0.5",
+        "early_stopping.patience = 3",
+        "evaluation.tta = \"flip\"",
     ] {
         assert_ne!(plain, hash(text), "{text}");
     }
