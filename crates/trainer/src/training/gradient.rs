@@ -1,10 +1,43 @@
-//! Gradients as vectors: their length, their multiples and their sums.
+//! Gradients of a batch, and gradients as vectors: their length, their multiples and their sums.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use burn::train::{ClassificationOutput, TrainOutput, TrainStep};
 
-use super::TrainError;
+use super::{Batch, Classifier, TrainError};
+
+/// The loss of a batch and its gradients, computed in `parts` one after the other: the graph of one part
+/// is in memory at a time. The gradients are those of the whole batch but for what normalisation does,
+/// which sees a part.
+#[must_use]
+pub fn of_batch(
+    classifier: &Classifier,
+    batch: &Batch,
+    parts: usize,
+) -> TrainOutput<ClassificationOutput> {
+    let [images] = batch.targets.dims();
+    let most = images.div_ceil(parts);
+    if most == images {
+        return TrainStep::step(classifier, batch.clone());
+    }
+    let mut grads = GradientsParams::new();
+    let (mut losses, mut logits, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for start in (0..images).step_by(most) {
+        let count = most.min(images - start);
+        let part = TrainStep::step(classifier, batch.part(start, count));
+        let share = count as f64 / images as f64;
+        // A summed loss is the sum over the parts, a mean one their mean by images.
+        let factor = if classifier.sums() { 1.0 } else { share };
+        add(classifier, &mut grads, part.grads, factor);
+        losses.push(part.item.loss.detach().mul_scalar(share));
+        logits.push(part.item.output.detach());
+        targets.push(part.item.targets);
+    }
+    let loss = Tensor::cat(losses, 0).sum();
+    let item = ClassificationOutput::new(loss, Tensor::cat(logits, 0), Tensor::cat(targets, 0));
+    TrainOutput { grads, item }
+}
 
 /// The Euclidean norm of all of a module's gradients as one vector.
 ///

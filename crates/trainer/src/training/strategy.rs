@@ -8,13 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::data::dataloader::DataLoaderIterator;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use burn::train::metric::store::EventStoreClient;
 use burn::train::{
     ClassificationOutput, EventProcessorTraining, Interrupter, Learner, LearnerEvent,
-    SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader, TrainOutput,
-    TrainingComponents, TrainingItem, ValidLoader,
+    SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader, TrainingComponents,
+    TrainingItem, ValidLoader,
 };
 
 use super::classifier::{Batch, Classifier};
@@ -215,7 +214,7 @@ impl Loop {
     ) -> Result<(StepRow, ClassificationOutput), TrainError> {
         let start = Instant::now();
         let learner = &mut harness.learner;
-        let output = gradients(learner, &batch, self.gradients.accumulate);
+        let output = gradient::of_batch(&learner.model(), &batch, self.gradients.accumulate);
         let loss = session.figures.add(&output.item)?;
         if !loss.is_finite() {
             return Err(TrainError::Loss {
@@ -244,37 +243,6 @@ impl Loop {
         };
         Ok((row, output.item))
     }
-}
-
-/// The loss of a batch and its gradients, computed in `parts` one after the other: the graph of one part
-/// is in memory at a time.
-fn gradients(
-    learner: &Learner<Classifier>,
-    batch: &Batch,
-    parts: usize,
-) -> TrainOutput<ClassificationOutput> {
-    let [images] = batch.targets.dims();
-    let most = images.div_ceil(parts);
-    if most == images {
-        return learner.train_step(batch.clone());
-    }
-    let model = learner.model();
-    let mut grads = GradientsParams::new();
-    let (mut losses, mut logits, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-    for start in (0..images).step_by(most) {
-        let count = most.min(images - start);
-        let part = learner.train_step(batch.part(start, count));
-        let share = count as f64 / images as f64;
-        // A summed loss is the sum over the parts, a mean one their mean by images.
-        let factor = if model.sums() { 1.0 } else { share };
-        gradient::add(&model, &mut grads, part.grads, factor);
-        losses.push(part.item.loss.detach().mul_scalar(share));
-        logits.push(part.item.output.detach());
-        targets.push(part.item.targets);
-    }
-    let loss = Tensor::cat(losses, 0).sum();
-    let item = ClassificationOutput::new(loss, Tensor::cat(logits, 0), Tensor::cat(targets, 0));
-    TrainOutput { grads, item }
 }
 
 /// Means over the hold-out, or what was done of it when the run was told to stop.
