@@ -30,6 +30,7 @@
 //! | [`random`] | random numbers as pure functions of (seed, purpose, epoch, index) |
 //! | [`augment`] | crop, flip, cutout, colours, TrivialAugment, mixup and CutMix |
 //! | [`normalize`] | from bytes to numbers |
+//! | [`sheet`] | augmented images as one picture |
 //! | [`loader`] | the order of an epoch and its batches |
 //! | [`prefetch`] | batches prepared ahead by threads |
 //! | [`progress`] | how the caller learns what takes long |
@@ -47,6 +48,7 @@ pub mod prefetch;
 pub mod progress;
 pub mod random;
 pub mod record;
+pub mod sheet;
 pub mod source;
 pub mod split;
 pub mod synthetic;

@@ -148,6 +148,20 @@ impl Loader {
         &self.config
     }
 
+    /// The same images in the listed order, `batch_size` of them, with or without their augmentations.
+    #[must_use]
+    pub(crate) fn in_order(&self, batch_size: usize, augmented: bool) -> Self {
+        let mut config = LoaderConfig::clone(&self.config);
+        (config.batch_size, config.shuffle, config.drop_last) = (batch_size.max(1), false, false);
+        if !augmented {
+            config.augmentations.clear();
+        }
+        Self {
+            config: config.into(),
+            ..self.clone()
+        }
+    }
+
     /// Number of images that an epoch goes through.
     #[must_use]
     pub fn len(&self) -> usize {
