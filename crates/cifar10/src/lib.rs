@@ -28,8 +28,9 @@
 //! | [`synthetic`] | a generated set of the same shape |
 //! | [`mod@split`] | the stratified hold-out |
 //! | [`random`] | random numbers as pure functions of (seed, purpose, epoch, index) |
-//! | [`augment`] | crop and flip |
+//! | [`augment`] | crop, flip, cutout, colours, TrivialAugment, mixup and CutMix |
 //! | [`normalize`] | from bytes to numbers |
+//! | [`sheet`] | augmented images as one picture |
 //! | [`loader`] | the order of an epoch and its batches |
 //! | [`prefetch`] | batches prepared ahead by threads |
 //! | [`progress`] | how the caller learns what takes long |
@@ -47,11 +48,12 @@ pub mod prefetch;
 pub mod progress;
 pub mod random;
 pub mod record;
+pub mod sheet;
 pub mod source;
 pub mod split;
 pub mod synthetic;
 
-pub use augment::Augmentation;
+pub use augment::{Augmentation, Border};
 pub use dataset::{CifarDataset, CifarItem, Images};
 pub use error::{Attempt, Error};
 pub use loader::{Epoch, HostBatch, Loader, LoaderConfig};

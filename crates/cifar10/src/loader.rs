@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::augment::{self, Augmentation, Placement};
+use crate::augment::{self, Augmentation, Border, Mix, Place};
 use crate::dataset::Images;
 use crate::error::Error;
 use crate::normalize::Normalization;
@@ -49,7 +49,13 @@ impl LoaderConfig {
         Self {
             seed,
             shuffle: true,
-            augmentations: vec![Augmentation::Crop { padding: 4 }, Augmentation::Flip],
+            augmentations: vec![
+                Augmentation::Crop {
+                    padding: 4,
+                    border: Border::Black,
+                },
+                Augmentation::Flip,
+            ],
             ..Self::evaluation(batch_size)
         }
     }
@@ -65,6 +71,11 @@ pub struct HostBatch {
     pub labels: Vec<u8>,
     /// The images' places in the whole set, `[batch]`.
     pub indices: Vec<usize>,
+    /// Classes of the images that were mixed in, `[batch]`; empty where nothing is mixed.
+    pub other_labels: Vec<u8>,
+    /// The shares of the images themselves, from 0 to 1, `[batch]`; empty where nothing is mixed. The
+    /// rest of each belongs to the image that was mixed in.
+    pub shares: Vec<f32>,
 }
 
 impl HostBatch {
@@ -137,6 +148,20 @@ impl Loader {
         &self.config
     }
 
+    /// The same images in the listed order, `batch_size` of them, with or without their augmentations.
+    #[must_use]
+    pub(crate) fn in_order(&self, batch_size: usize, augmented: bool) -> Self {
+        let mut config = LoaderConfig::clone(&self.config);
+        (config.batch_size, config.shuffle, config.drop_last) = (batch_size.max(1), false, false);
+        if !augmented {
+            config.augmentations.clear();
+        }
+        Self {
+            config: config.into(),
+            ..self.clone()
+        }
+    }
+
     /// Number of images that an epoch goes through.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -207,7 +232,7 @@ impl Epoch {
     /// # Errors
     /// [`Error::Step`] beyond the epoch's end.
     pub fn batch(&self, step: usize, batch: &mut HostBatch) -> Result<(), Error> {
-        let Loader { config, tables, .. } = &self.loader;
+        let config = &self.loader.config;
         let Some(indices) = self.order().chunks(config.batch_size).nth(step) else {
             return Err(Error::Step {
                 step,
@@ -217,17 +242,48 @@ impl Epoch {
         batch.indices.clear();
         batch.indices.extend_from_slice(indices);
         batch.labels.clear();
+        batch.other_labels.clear();
+        batch.shares.clear();
         batch.images.resize(indices.len() * IMAGE_BYTES, 0.0);
         let (outputs, _) = batch.images.as_chunks_mut::<IMAGE_BYTES>();
         for (&index, output) in indices.iter().zip(outputs) {
-            let Some((image, label)) = self.loader.images.get(index) else {
-                return Err(Error::Loader(format!("image {index} does not exist")));
-            };
-            batch.labels.push(label);
-            Placement::draw(&config.augmentations, config.seed, self.epoch, index as u64)
-                .apply(image, tables, output);
+            batch.labels.push(self.image(index, output)?);
+            let all = &self.loader.indices;
+            let mix = Mix::draw(&config.augmentations, self.place(index), all.len());
+            if let Some(mix) = mix
+                && let Some(other) = all.get(mix.other)
+            {
+                let mut pixels = [0.0; IMAGE_BYTES];
+                batch.other_labels.push(self.image(*other, &mut pixels)?);
+                batch.shares.push(mix.share);
+                mix.apply(output, &pixels);
+            }
         }
         Ok(())
+    }
+
+    fn place(&self, index: usize) -> Place {
+        Place {
+            seed: self.loader.config.seed,
+            epoch: self.epoch,
+            index: index as u64,
+        }
+    }
+
+    /// Writes an image as this epoch shows it, before anything is mixed in, and gives its label.
+    fn image(&self, index: usize, output: &mut [f32; IMAGE_BYTES]) -> Result<u8, Error> {
+        let Loader { config, tables, .. } = &self.loader;
+        let Some((image, label)) = self.loader.images.get(index) else {
+            return Err(Error::Loader(format!("image {index} does not exist")));
+        };
+        augment::apply(
+            &config.augmentations,
+            self.place(index),
+            image,
+            tables,
+            output,
+        );
+        Ok(label)
     }
 
     /// Iterates over the batches from `first_step` on, each in memory of its own. Training uses

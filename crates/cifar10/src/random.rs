@@ -22,6 +22,18 @@ pub enum Purpose {
     Split = 4,
     /// The pixels of a synthetic image.
     Synthetic = 5,
+    /// How far an image is shifted.
+    Translate = 6,
+    /// Where a square is cut out.
+    Cutout = 7,
+    /// How bright an image is.
+    Brightness = 8,
+    /// How much contrast an image has.
+    Contrast = 9,
+    /// Which operation of TrivialAugment, and how strong.
+    Trivial = 10,
+    /// Which other image is mixed in, how much of it, and where.
+    Mix = 11,
 }
 
 /// The random stream of one decision.
@@ -65,6 +77,49 @@ impl Stream {
                 return (product >> 32) as u32;
             }
         }
+    }
+
+    /// A number in `[0, 1)`, of 32 random bits.
+    pub fn unit(&mut self) -> f64 {
+        f64::from(self.next_u32()) / (1_u64 << 32) as f64
+    }
+
+    /// A number between `low` and `high`.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    /// A number from the symmetric beta distribution with parameter `alpha`, as the share of one of two
+    /// gamma variates in their sum.
+    pub fn beta(&mut self, alpha: f64) -> f64 {
+        let (one, other) = (self.ln_gamma(alpha), self.ln_gamma(alpha));
+        1.0 / (1.0 + (other - one).exp())
+    }
+
+    /// The logarithm of a number from the gamma distribution with shape `shape` and scale 1 (Marsaglia
+    /// and Tsang, "A Simple Method for Generating Gamma Variables", 2000). A small shape gives numbers
+    /// that only their logarithm can hold.
+    fn ln_gamma(&mut self, shape: f64) -> f64 {
+        if shape < 1.0 {
+            let boost = (1.0 - self.unit()).ln() / shape;
+            return self.ln_gamma(shape + 1.0) + boost;
+        }
+        let d = shape - 1.0 / 3.0;
+        let c = 1.0 / (9.0 * d).sqrt();
+        loop {
+            let normal = self.normal();
+            let v = (1.0 + c * normal).powi(3);
+            let unit = 1.0 - self.unit();
+            if v > 0.0 && unit.ln() < 0.5 * normal * normal + d - d * v + d * v.ln() {
+                return (d * v).ln();
+            }
+        }
+    }
+
+    /// A number from the normal distribution with mean 0 and deviation 1 (Box and Muller, 1958).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// Fills `bytes`.
@@ -117,6 +172,25 @@ mod tests {
         );
         assert_eq!(stream.below(0), 0);
         assert_eq!(stream.below(1), 0);
+    }
+
+    /// The variance of Beta(a, a) is 1 / (4 (2 a + 1)), its mean 1/2.
+    #[test]
+    fn beta_numbers_have_the_mean_and_variance_of_their_distribution() {
+        for alpha in [0.2, 1.0, 4.0] {
+            let mut stream = Stream::new(3, Purpose::Mix, 0, 0);
+            let count = 20_000.0;
+            let (mut sum, mut squares) = (0.0, 0.0);
+            for _ in 0..count as usize {
+                let value = stream.beta(alpha);
+                assert!((0.0..=1.0).contains(&value));
+                sum += value;
+                squares += (value - 0.5).powi(2);
+            }
+            let variance = 1.0 / (4.0 * (2.0 * alpha + 1.0));
+            assert!((sum / count - 0.5).abs() < 0.02, "{alpha}");
+            assert!((squares / count / variance - 1.0).abs() < 0.05, "{alpha}");
+        }
     }
 
     #[test]

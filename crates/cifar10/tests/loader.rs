@@ -8,7 +8,7 @@ use cifar10::augment::Placement;
 use cifar10::record::IMAGE_BYTES;
 use cifar10::synthetic::{self, Part};
 use cifar10::{
-    Augmentation, Error, HostBatch, Images, Loader, LoaderConfig, Normalization, Prefetcher,
+    Augmentation, Border, Error, HostBatch, Images, Loader, LoaderConfig, Normalization, Prefetcher,
 };
 
 fn images(count: usize) -> Images {
@@ -101,7 +101,13 @@ fn a_batch_holds_the_augmented_and_normalised_pixels() {
     let loader = training(50, 50);
     let batch = all_batches(&loader, 1).remove(0);
     let normalization = Normalization::CHANNEL;
-    let augmentations = [Augmentation::Crop { padding: 4 }, Augmentation::Flip];
+    let augmentations = [
+        Augmentation::Crop {
+            padding: 4,
+            border: Border::Black,
+        },
+        Augmentation::Flip,
+    ];
     for (place, &index) in batch.indices.iter().enumerate() {
         let placement = Placement::draw(&augmentations, 0, 1, index as u64);
         let (source, _) = images.get(index).unwrap();
@@ -169,11 +175,15 @@ fn a_reused_batch_allocates_nothing_after_its_first_filling() {
             images,
             labels,
             indices,
+            other_labels,
+            shares,
         } = batch;
         (
             (images.as_ptr(), images.capacity()),
             (labels.as_ptr(), labels.capacity()),
             (indices.as_ptr(), indices.capacity()),
+            (other_labels.as_ptr(), other_labels.capacity()),
+            (shares.as_ptr(), shares.capacity()),
         )
     };
     let first = memory(&batch);

@@ -47,14 +47,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     weights::save_safetensors(&network, &folder.join("weights.safetensors"))?;
     let images = generate(Part::Train, STEPS * batch_size, 0);
     let epoch = Loader::all(images, LoaderConfig::training(batch_size, 0))?.epoch(0);
-    let mut optimizer = optimizer::optimizer(&OptimizerSpec::Sgd {
+    let sgd = OptimizerSpec::Sgd {
         lr: LEARNING_RATE,
         momentum: 0.9,
         nesterov: false,
         weight_decay: 0.0,
         decay_norm_and_bias: true,
-    })?;
+    };
     let mut classifier = Classifier::new(network, 0.0).train();
+    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier)?;
     let (mut host, mut batches, mut losses) = (HostBatch::default(), Vec::new(), Vec::new());
     for step in 0..STEPS {
         epoch.batch(step, &mut host)?;
@@ -67,6 +68,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             Batch {
                 images: Tensor::from_data(data, &device),
                 targets: Tensor::<1, Int>::from_data(labels.as_slice(), &device),
+                mixed: None,
             },
         );
         losses.push(output.item.loss.into_scalar::<f32>());

@@ -1,14 +1,16 @@
 //! A network's answers on a set of images.
 
 use burn::tensor::activation::softmax;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use cifar10::{HostBatch, Loader};
 use model::{FoldedNetwork, IMAGE_CHANNELS, IMAGE_SIZE, Network, NetworkError};
 
+use crate::recipe::Tta;
 use crate::run::{CLASSES, Prediction};
 use crate::training::TrainError;
 
-/// The probabilities that `network`, on a device without autodiff, gives every image of `loader`.
+/// The probabilities that `network`, on a device without autodiff, gives every image of `loader`. With
+/// test-time augmentation they are those of the mean of the views' logits.
 ///
 /// # Errors
 /// [`TrainError`] where a batch or the device fails.
@@ -16,28 +18,35 @@ pub fn predict(
     network: &Network,
     loader: &Loader,
     device: &Device,
+    tta: Tta,
 ) -> Result<Vec<Prediction>, TrainError> {
     let network = network.folded();
+    let mirrored = |images: Tensor<4>| -> Result<Tensor<2>, NetworkError> {
+        let mirror = network.forward(images.clone().flip([3]))?;
+        Ok((network.forward(images)? + mirror).mul_scalar(0.5))
+    };
     predict_by(loader, device, |images| {
-        Ok(softmax(network.forward(images)?, 1))
+        let logits = match tta {
+            Tta::None => network.forward(images)?,
+            Tta::Flip => mirrored(images)?,
+            Tta::FlipTranslate => {
+                let shifted =
+                    mirrored(shifted(images.clone(), -1))? + mirrored(shifted(images.clone(), 1))?;
+                mirrored(images)?.mul_scalar(0.5) + shifted.mul_scalar(0.25)
+            }
+        };
+        Ok(softmax(logits, 1))
     })
 }
 
-/// As [`predict`], the mean of the probabilities of each image and its mirror image.
-///
-/// # Errors
-/// As [`predict`].
-pub fn predict_with_mirror(
-    network: &Network,
-    loader: &Loader,
-    device: &Device,
-) -> Result<Vec<Prediction>, TrainError> {
-    let network = network.folded();
-    predict_by(loader, device, |images| {
-        let mirrored = softmax(network.forward(images.clone().flip([3]))?, 1);
-        let plain = softmax(network.forward(images)?, 1);
-        Ok((plain + mirrored).mul_scalar(0.5))
-    })
+/// The window of `images` that lies `by` pixels right and below, over their own reflection.
+fn shifted(images: Tensor<4>, by: i32) -> Tensor<4> {
+    let [_, _, size, _] = images.dims();
+    let last = size as i32 - 1;
+    let reflected = |place: i32| last - (last - place.abs()).abs();
+    let places: Vec<i32> = (0..=last).map(|place| reflected(place + by)).collect();
+    let places = Tensor::<1, Int>::from_data(places.as_slice(), &images.device());
+    images.select(2, places.clone()).select(3, places)
 }
 
 /// Fills predictions from `probabilities`, which takes `[batch, 3, 32, 32]` to `[batch, classes]`.
@@ -112,4 +121,29 @@ pub fn accuracy(predictions: &[Prediction]) -> f64 {
         .filter(|prediction| prediction.is_right())
         .count();
     hits as f64 / predictions.len().max(1) as f64
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shifted_image_is_a_window_over_its_reflection() {
+        #[allow(deprecated)]
+        let device = Device::ndarray();
+        let values: Vec<f32> = (0..16).map(|value| value as f32).collect();
+        let image = Tensor::<4>::from_data(TensorData::new(values, [1, 1, 4, 4]), &device);
+        let rows = |by| {
+            shifted(image.clone(), by)
+                .into_data()
+                .try_to_vec::<f32>()
+                .unwrap()
+        };
+        assert_eq!(rows(-1)[..8], [5.0, 4.0, 5.0, 6.0, 1.0, 0.0, 1.0, 2.0]);
+        assert_eq!(
+            rows(1)[8..],
+            [13.0, 14.0, 15.0, 14.0, 9.0, 10.0, 11.0, 10.0]
+        );
+    }
 }

@@ -29,16 +29,16 @@ fn losses(backend: BackendName, device: DeviceName) -> Vec<f32> {
     let epoch = Loader::all(images, LoaderConfig::training(BATCH, 0))
         .unwrap()
         .epoch(0);
-    let mut optimizer = optimizer::optimizer(&OptimizerSpec::Sgd {
+    let sgd = OptimizerSpec::Sgd {
         lr: LEARNING_RATE,
         momentum: 0.9,
         nesterov: true,
         weight_decay: 5e-4,
         decay_norm_and_bias: false,
-    })
-    .unwrap();
+    };
     let network = Network::init(NetworkKind::SimpleCnn, 10, 0, &device).unwrap();
     let mut classifier = Classifier::new(network, 0.1).train();
+    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier).unwrap();
     let mut host = HostBatch::default();
     (0..STEPS)
         .map(|step| {
@@ -48,6 +48,7 @@ fn losses(backend: BackendName, device: DeviceName) -> Vec<f32> {
             let batch = Batch {
                 images: Tensor::from_data(data, &device),
                 targets: Tensor::<1, Int>::from_data(labels.as_slice(), &device),
+                mixed: None,
             };
             let output = TrainStep::step(&classifier, batch);
             let loss = output.item.loss.into_scalar::<f32>();

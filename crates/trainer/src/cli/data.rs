@@ -1,13 +1,18 @@
 //! `trainer data`.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use cifar10::{CLASS_NAMES, SourceOptions};
 use clap::{Args, Subcommand};
+use model::NetworkKind;
 
 use super::Outcome;
 use super::options::Common;
 use crate::progress::FetchProgress;
+use crate::recipe::{self, Override};
+use crate::run;
+use crate::training::datasets;
 
 /// Fetch, verify and describe CIFAR-10.
 ///
@@ -42,11 +47,67 @@ enum Action {
     /// With --json: folder, files with size, SHA-256 and MD5, class names and counts.
     #[command(after_help = "Example: trainer data info --json")]
     Info,
+    /// Show what a network sees of the training images.
+    ///
+    /// Writes a sheet of pictures and prints its path: a row an image, first as it is, then as the
+    /// recipe's augmentations show it in eight epochs.
+    #[command(after_help = "Example: trainer data show --config resnet20")]
+    Show(Show),
+}
+
+/// What `trainer data show` shows.
+#[derive(Debug, Args)]
+struct Show {
+    /// A built-in recipe (see `trainer recipes`), or a recipe file.
+    #[arg(long, value_name = "NAME|FILE", default_value = "default")]
+    config: String,
+    /// Sets a key of the recipe, such as data.augment=[{name=\"cutout\"}]. May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The picture; augmentation-NAME.png in the artifacts folder if absent.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
+/// Rows and further columns of the sheet.
+const SHOWN_IMAGES: usize = 10;
+const SHOWN_EPOCHS: u64 = 8;
+
+impl Show {
+    /// Writes the sheet and prints its path.
+    fn run(&self, common: &Common) -> Outcome {
+        let overrides = self.set.iter().map(|text| Override::parse_set(text));
+        let overrides = overrides.collect::<Result<Vec<_>, _>>()?;
+        let recipe = recipe::load(&self.config, &overrides, &NetworkKind::NAMES)?;
+        let data_dir = common.places.data_dir.as_deref();
+        let data = datasets::images(&recipe, data_dir, common.verbosity.choice())?;
+        let train = datasets::loaders(&recipe, &data)?.train;
+        let picture = cifar10::sheet::png(&train, SHOWN_IMAGES, SHOWN_EPOCHS)?;
+        let path = self.out.clone().unwrap_or_else(|| {
+            let name = format!("augmentation-{}.png", recipe.name);
+            common.places.artifacts.join(name)
+        });
+        if let Some(folder) = path.parent() {
+            let failed =
+                |error| format!("{}: cannot create this folder: {error}", folder.display());
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        run::write_atomic(&path, &picture)?;
+        if common.json {
+            println!("{}", serde_json::json!({ "path": path }));
+        } else {
+            println!("{}", path.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 impl Data {
     /// Runs the action.
     pub fn run(&self, common: &Common) -> Outcome {
+        if let Action::Show(show) = &self.command {
+            return show.run(common);
+        }
         let progress = FetchProgress::new(common.verbosity.choice());
         let named = common.places.data_dir.as_ref();
         let options = SourceOptions {
@@ -58,7 +119,9 @@ impl Data {
                 cifar10::fetch_into(dir, &SourceOptions::default(), &progress)?
             }
             (Action::Fetch, None) => cifar10::load(&SourceOptions::default(), &progress)?,
-            (Action::Verify | Action::Info, _) => cifar10::load(&options, &progress)?,
+            (Action::Verify | Action::Info | Action::Show(_), _) => {
+                cifar10::load(&options, &progress)?
+            }
         };
         if common.json {
             println!("{}", json_of(&data.info()));
@@ -74,6 +137,7 @@ impl Data {
                 println!("all six files in {folder} are right");
             }
             Action::Info => print(&data.info()),
+            Action::Show(_) => {}
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::Outcome;
 use super::options::Common;
+use crate::recipe::Tta;
 use crate::run::RunFolder;
 use crate::trained::{Trained, WeightChoice};
 use crate::training::datasets;
@@ -25,9 +26,11 @@ pub struct Eval {
     /// last, best, or a file: safetensors, burnpack or PyTorch's state_dict.
     #[arg(long, value_name = "last|best|FILE", default_value = "last")]
     weights: String,
-    /// Averages the answers for each image and its mirror image.
-    #[arg(long)]
-    tta: bool,
+    /// Averages the answers for views of each image: flip, its mirror image, or flip_translate, the
+    /// same shifted by a pixel too.
+    #[arg(long, value_enum, value_name = "VIEWS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "flip", default_value = "none")]
+    tta: Views,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -36,6 +39,17 @@ enum Split {
     Test,
     /// The training images that the run held out.
     Valid,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+#[value(rename_all = "snake_case")]
+enum Views {
+    /// The image alone.
+    None,
+    /// The image and its mirror image.
+    Flip,
+    /// Both, and both shifted by one pixel along a diagonal.
+    FlipTranslate,
 }
 
 impl Eval {
@@ -61,13 +75,17 @@ impl Eval {
             }
             Split::Valid => ("valid", &loaders.valid),
         };
-        let predictions = if self.tta {
-            evaluation::predict_with_mirror(&network, loader, &device)?
-        } else {
-            evaluation::predict(&network, loader, &device)?
+        let (tta, field, views) = match self.tta {
+            Views::None => (Tta::None, "accuracy", ""),
+            Views::Flip => (Tta::Flip, "accuracy_tta", ", with mirror images"),
+            Views::FlipTranslate => (
+                Tta::FlipTranslate,
+                "accuracy_tta",
+                ", with mirror images and shifts",
+            ),
         };
+        let predictions = evaluation::predict(&network, loader, &device, tta)?;
         let accuracy = evaluation::accuracy(&predictions);
-        let field = if self.tta { "accuracy_tta" } else { "accuracy" };
         if common.json {
             println!(
                 "{}",
@@ -82,7 +100,7 @@ impl Eval {
                 folder.name(),
                 100.0 * accuracy,
                 predictions.len(),
-                if self.tta { ", with mirror images" } else { "" }
+                views
             );
         }
         Ok(ExitCode::SUCCESS)

@@ -44,6 +44,29 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The elements of an array of tables.
+    pub fn elements(&self, key: &str, example: &'static str) -> Result<&[Self], RecipeError> {
+        match &self.value {
+            Value::Array(items) => Ok(items),
+            _ => Err(self.wrong_type(key, example)),
+        }
+    }
+
+    /// The fields of a table that is an element of the array `key`.
+    pub fn fields(&self, key: &str) -> Result<&[(String, Place, Self)], RecipeError> {
+        match &self.value {
+            Value::Table(fields) => Ok(fields),
+            _ => Err(self.wrong_type(key, "an array of tables such as [{ name = \"flip\" }]")),
+        }
+    }
+
+    /// The value of one field.
+    pub fn field(&self, key: &str, wanted: &str) -> Result<Option<&Self>, RecipeError> {
+        let fields = self.fields(key)?;
+        let found = fields.iter().find(|(name, ..)| name == wanted);
+        Ok(found.map(|(.., entry)| entry))
+    }
+
     /// The error for a value of another type than `expected`, such as "a number".
     pub fn wrong_type(&self, key: &str, expected: &'static str) -> RecipeError {
         RecipeError::WrongType {
@@ -153,6 +176,32 @@ pub(super) struct Document {
 }
 
 impl Document {
+    /// The element of an array of tables as a document of its own, whose keys are those of `known` after
+    /// `section` and a dot. A key that is not `known` is refused by the name `section.kind.key`.
+    pub fn of_element(
+        section: &str,
+        kind: &str,
+        item: &Entry,
+        known: &[&str],
+    ) -> Result<Self, RecipeError> {
+        let mut entries = BTreeMap::new();
+        for (name, place, field) in item.fields(section)? {
+            if !known.contains(&name.as_str()) {
+                return Err(RecipeError::UnknownKey {
+                    place: place.clone(),
+                    key: format!("{section}.{kind}.{name}"),
+                    candidates: Box::new(Candidates::of(name, known)),
+                });
+            }
+            entries.insert(format!("{section}.{name}"), field.clone());
+        }
+        Ok(Self {
+            label: item.place.to_string(),
+            stem: String::new(),
+            entries,
+        })
+    }
+
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key)
     }

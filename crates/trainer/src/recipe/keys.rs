@@ -2,7 +2,7 @@
 
 /// Every key that a recipe may have, with its sections. `file` refuses all others.
 ///
-/// The elements of `data.augment` have keys of their own, which `validate` checks.
+/// The elements of `data.augment` and `optimizer.group` have keys of their own, which `validate` checks.
 pub(super) const KEYS: &[&str] = &[
     "name",
     "network",
@@ -15,6 +15,7 @@ pub(super) const KEYS: &[&str] = &[
     "data.train_images",
     "data.test_images",
     "data.normalize",
+    "data.drop_last",
     "data.augment",
     "optimizer.name",
     "optimizer.lr",
@@ -25,12 +26,24 @@ pub(super) const KEYS: &[&str] = &[
     "optimizer.beta1",
     "optimizer.beta2",
     "optimizer.epsilon",
+    "optimizer.clip_norm",
+    "optimizer.accumulate",
+    "optimizer.group",
     "schedule.name",
     "schedule.warmup",
     "schedule.final",
     "schedule.milestones",
     "schedule.gamma",
+    "schedule.points",
     "loss.label_smoothing",
+    "loss.reduction",
+    "average.decay",
+    "average.every_steps",
+    "lookahead.every_steps",
+    "lookahead.decay",
+    "lookahead.power",
+    "early_stopping.patience",
+    "evaluation.tta",
     "checkpoint.every_epochs",
     "checkpoint.every_steps",
     "checkpoint.every_minutes",

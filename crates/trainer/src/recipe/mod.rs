@@ -25,6 +25,7 @@ mod validate;
 mod write;
 
 pub use builtin::{Builtin, builtin};
+pub use cifar10::{Augmentation, Border};
 pub use differences::Difference;
 pub use error::{Candidates, Place, RecipeError};
 pub use file::{Origin, Override};
@@ -56,10 +57,22 @@ pub struct Recipe {
     pub data: DataSpec,
     /// How weights follow gradients.
     pub optimizer: OptimizerSpec,
+    /// How gradients are made.
+    pub gradients: GradientSpec,
+    /// The weights of which roles follow another optimiser, each role once.
+    pub groups: Vec<GroupSpec>,
     /// How the learning rate moves over the run.
     pub schedule: ScheduleSpec,
     /// What is minimised.
     pub loss: LossSpec,
+    /// The average of the weights over the steps.
+    pub average: AverageSpec,
+    /// Slow weights that the fast ones return to.
+    pub lookahead: LookaheadSpec,
+    /// Epochs without a better validation accuracy after which the run ends; 0 for none.
+    pub patience: usize,
+    /// The views of a test image whose answers are averaged for a second accuracy.
+    pub tta: Tta,
     /// When training is saved.
     pub checkpoint: CheckpointSpec,
 }
@@ -81,6 +94,8 @@ pub enum Select {
     Last,
     /// Those of the epoch with the highest validation accuracy; needs a hold-out.
     Best,
+    /// The average over the steps; needs `average.decay`.
+    Average,
 }
 
 /// The images and what happens to them (`[data]`).
@@ -90,6 +105,8 @@ pub struct DataSpec {
     pub source: DatasetSpec,
     /// How pixel values become inputs.
     pub normalize: Normalize,
+    /// Whether an epoch leaves out a last batch that is not full.
+    pub drop_last: bool,
     /// Random changes to training images, in this order; empty for none.
     pub augment: Vec<Augmentation>,
 }
@@ -143,18 +160,6 @@ pub enum Normalize {
     Half,
 }
 
-/// One random change to a training image (an element of `data.augment`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Augmentation {
-    /// A crop of 32 x 32 from the image with a border of zeros.
-    Crop {
-        /// Width of the border in pixels, 1 to 32.
-        padding: usize,
-    },
-    /// A mirror image, left for right, with a probability of one half.
-    Flip,
-}
-
 /// How weights follow gradients (`[optimizer]`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum OptimizerSpec {
@@ -186,13 +191,92 @@ pub enum OptimizerSpec {
         /// Whether the decay also applies to normalisation weights and biases.
         decay_norm_and_bias: bool,
     },
+    /// Momentum whose direction is made orthogonal (Jordan, 2024, <https://kellerjordan.github.io/posts/muon>),
+    /// a filter as a row of `in_channels * height * width`. For a group of filters only.
+    Muon {
+        /// Peak learning rate, above 0 and at most 1,000.
+        lr: f64,
+        /// Momentum in [0, 1).
+        momentum: f64,
+        /// Whether the momentum is Nesterov's.
+        nesterov: bool,
+        /// Weight decay, 0 or above: the weights shrink by `lr * weight_decay` a step.
+        weight_decay: f64,
+        /// Newton-Schulz iterations, 1 to 20.
+        newton_schulz_steps: usize,
+        /// Whether each step first scales a layer's filters to a norm of `sqrt(out_channels)`.
+        rescale: bool,
+    },
 }
 
 impl OptimizerSpec {
     /// Peak learning rate.
     pub fn lr(&self) -> f64 {
         match *self {
-            Self::Sgd { lr, .. } | Self::AdamW { lr, .. } => lr,
+            Self::Sgd { lr, .. } | Self::AdamW { lr, .. } | Self::Muon { lr, .. } => lr,
+        }
+    }
+}
+
+/// How gradients are made (`[optimizer]`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GradientSpec {
+    /// The largest Euclidean norm of all gradients as one vector; longer ones are scaled down to it. 0
+    /// for no bound.
+    pub clip_norm: f64,
+    /// Parts in which a batch is computed one after the other, at least 1; their gradients are summed.
+    pub accumulate: usize,
+}
+
+/// An optimiser of its own for the weights of a role (an element of `optimizer.group`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct GroupSpec {
+    /// The weights.
+    pub role: Role,
+    /// What they follow.
+    pub optimizer: OptimizerSpec,
+    /// For how many epochs they are trained; to the end if absent.
+    pub epochs: Option<f64>,
+    /// Whether the schedule runs over these epochs in place of the whole run.
+    pub own_schedule: bool,
+}
+
+/// What a parameter is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Filters of convolutions, `[out_channels, in_channels, height, width]`.
+    Filters,
+    /// Biases, those of normalisations among them.
+    Biases,
+    /// Factors of normalisations.
+    Normalisation,
+    /// Weights of linear layers, `[out_features, in_features]`.
+    Head,
+    /// What is trained of a whitening layer: its biases, which `biases` then leaves out.
+    Whitening,
+}
+
+impl Role {
+    /// The names in recipes, in the order of [`Role::ALL`].
+    pub const NAMES: [&'static str; 5] =
+        ["filters", "biases", "normalisation", "head", "whitening"];
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Filters,
+        Self::Biases,
+        Self::Normalisation,
+        Self::Head,
+        Self::Whitening,
+    ];
+
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filters => "filters",
+            Self::Biases => "biases",
+            Self::Normalisation => "normalisation",
+            Self::Head => "head",
+            Self::Whitening => "whitening",
         }
     }
 }
@@ -224,6 +308,19 @@ pub enum ScheduleSpec {
         /// The last rate, as a fraction of the peak.
         final_fraction: f64,
     },
+    /// A straight line from the peak to the final rate.
+    Linear {
+        /// Fraction of the steps that warm up.
+        warmup: f64,
+        /// The last rate, as a fraction of the peak.
+        final_fraction: f64,
+    },
+    /// Straight lines between points.
+    Piecewise {
+        /// Parts of the run, from 0 to 1 and rising, each with the rate there as a fraction of the
+        /// peak. The first is 0 and the last 1.
+        points: Vec<[f64; 2]>,
+    },
     /// A straight line up to the peak and a straight line down to the final rate (Smith, 2018).
     OneCycle {
         /// Fraction of the steps that rise.
@@ -233,11 +330,69 @@ pub enum ScheduleSpec {
     },
 }
 
-/// What is minimised (`[loss]`): the mean cross-entropy.
+/// What is minimised (`[loss]`): the cross-entropy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LossSpec {
     /// Probability spread evenly over the ten classes, in [0, 1).
     pub label_smoothing: f64,
+    /// What becomes of the images' losses.
+    pub reduction: Reduction,
+}
+
+/// What becomes of the losses of a batch's images (`loss.reduction`). Records and messages give the mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduction {
+    /// Their mean is minimised.
+    Mean,
+    /// Their sum is minimised, so that learning rates are those of an image.
+    Sum,
+}
+
+/// An exponential average of weights and running statistics (`[average]`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AverageSpec {
+    /// How much of the average stays at an update, in [0, 1); 0 for no average.
+    pub decay: f64,
+    /// Steps from one update to the next, at least 1.
+    pub every_steps: usize,
+}
+
+/// Slow weights that follow the fast ones, which then return to them (Zhang et al., 2019,
+/// arXiv:1907.08610; `[lookahead]`). Running statistics take part.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LookaheadSpec {
+    /// Steps from one return to the next; 0 for no slow weights.
+    pub every_steps: usize,
+    /// How much of the slow weights stays at the end of the run, in [0, 1).
+    pub decay: f64,
+    /// The share that stays after a part `t` of the run is `decay * t^power`; 0 for always `decay`.
+    pub power: f64,
+}
+
+/// The views of a test image whose answers are averaged (`evaluation.tta`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tta {
+    /// The image alone.
+    None,
+    /// The image and its mirror image.
+    Flip,
+    /// Half the weight for the image and its mirror image, half for both shifted by one pixel along
+    /// a diagonal, to either side.
+    FlipTranslate,
+}
+
+impl Tta {
+    /// The names in recipes.
+    pub const NAMES: [&'static str; 3] = ["none", "flip", "flip_translate"];
+
+    /// The name in recipes.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Flip => "flip",
+            Self::FlipTranslate => "flip_translate",
+        }
+    }
 }
 
 /// When training is saved (`[checkpoint]`). A period of 0 is off.

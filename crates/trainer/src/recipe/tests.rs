@@ -9,6 +9,7 @@ use super::file::RecipeText;
 use super::*;
 
 mod messages;
+mod optimisation;
 
 const NETWORKS: &[&str] = &["simple_cnn", "resnet20", "resnet18"];
 
@@ -83,7 +84,14 @@ fn an_empty_recipe_has_the_documented_defaults() {
             data: DataSpec {
                 source: DatasetSpec::Cifar10,
                 normalize: Normalize::Channel,
-                augment: vec![Augmentation::Crop { padding: 4 }, Augmentation::Flip],
+                drop_last: false,
+                augment: vec![
+                    Augmentation::Crop {
+                        padding: 4,
+                        border: Border::Black,
+                    },
+                    Augmentation::Flip,
+                ],
             },
             optimizer: OptimizerSpec::Sgd {
                 lr: 0.1,
@@ -92,13 +100,30 @@ fn an_empty_recipe_has_the_documented_defaults() {
                 weight_decay: 5e-4,
                 decay_norm_and_bias: false,
             },
+            gradients: GradientSpec {
+                clip_norm: 0.0,
+                accumulate: 1,
+            },
+            groups: vec![],
             schedule: ScheduleSpec::OneCycle {
                 warmup: 0.25,
                 final_fraction: 0.0,
             },
             loss: LossSpec {
-                label_smoothing: 0.0
+                label_smoothing: 0.0,
+                reduction: Reduction::Mean,
             },
+            average: AverageSpec {
+                decay: 0.0,
+                every_steps: 1,
+            },
+            lookahead: LookaheadSpec {
+                every_steps: 0,
+                decay: 0.5,
+                power: 0.0,
+            },
+            patience: 0,
+            tta: Tta::None,
             checkpoint: CheckpointSpec {
                 every_epochs: 1,
                 every_steps: 0,
@@ -198,6 +223,17 @@ fn the_hash_ignores_the_name_and_sees_every_setting() {
         "data.augment = []",
         "checkpoint.keep = 3",
         "checkpoint.keep_every = 3",
+        "data.augment = [{ name = \"crop\", border = \"reflect\" }, { name = \"flip\" }]",
+        "data.augment = [{ name = \"crop\" }, { name = \"flip\", mode = \"alternating\" }]",
+        "data.drop_last = true",
+        "optimizer.clip_norm = 1",
+        "optimizer.accumulate = 2",
+        "optimizer.group = [{ role = \"biases\" }]",
+        "loss.reduction = \"sum\"",
+        "lookahead.every_steps = 5",
+        "select = \"average\"\naverage.decay = 0.5",
+        "early_stopping.patience = 3",
+        "evaluation.tta = \"flip\"",
     ] {
         assert_ne!(plain, hash(text), "{text}");
     }

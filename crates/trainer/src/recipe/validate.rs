@@ -2,11 +2,15 @@
 //!
 //! The defaults stand here once, beside the range of the key they belong to.
 
-use super::document::{Document, Entry, Value};
-use super::error::{Candidates, Place, RecipeError};
+mod augment;
+mod optimizer;
+mod schedule;
+
+use super::document::Document;
+use super::error::RecipeError;
 use super::{
-    Augmentation, CIFAR10_TEST_IMAGES, CIFAR10_TRAIN_IMAGES, CheckpointSpec, DataSpec, DatasetSpec,
-    LossSpec, Normalize, OptimizerSpec, Recipe, ScheduleSpec, Select,
+    AverageSpec, CIFAR10_TEST_IMAGES, CIFAR10_TRAIN_IMAGES, CheckpointSpec, DataSpec, DatasetSpec,
+    LookaheadSpec, LossSpec, Normalize, Recipe, Reduction, Select, Tta,
 };
 
 /// More passes than anyone means. It keeps step counts far from their limits.
@@ -21,7 +25,17 @@ const KEYS_OF_A_CHOICE: &[(&str, &str, &[&str])] = &[
     ("optimizer.beta1", "optimizer.name", &["adamw"]),
     ("optimizer.beta2", "optimizer.name", &["adamw"]),
     ("optimizer.epsilon", "optimizer.name", &["adamw"]),
-    ("schedule.final", "schedule.name", &["cosine", "one_cycle"]),
+    (
+        "schedule.warmup",
+        "schedule.name",
+        &["constant", "step", "cosine", "one_cycle", "linear"],
+    ),
+    (
+        "schedule.final",
+        "schedule.name",
+        &["cosine", "one_cycle", "linear"],
+    ),
+    ("schedule.points", "schedule.name", &["piecewise"]),
     ("schedule.milestones", "schedule.name", &["step"]),
     ("schedule.gamma", "schedule.name", &["step"]),
 ];
@@ -40,8 +54,9 @@ pub(super) fn recipe(document: &Document, networks: &[&str]) -> Result<Recipe, R
             .entry("seed")
             .map_or(Ok(0), |entry| entry.as_integer("seed"))?,
         validation: document.count("validation", 5_000, 0)?,
-        select: match document.choice("select", "last", &["last", "best"])? {
+        select: match document.choice("select", "last", &["last", "best", "average"])? {
             "best" => Select::Best,
+            "average" => Select::Average,
             _ => Select::Last,
         },
         data: DataSpec {
@@ -50,16 +65,26 @@ pub(super) fn recipe(document: &Document, networks: &[&str]) -> Result<Recipe, R
                 "half" => Normalize::Half,
                 _ => Normalize::Channel,
             },
-            augment: augment(document)?,
+            drop_last: document.flag("data.drop_last", false)?,
+            augment: augment::augment(document)?,
         },
-        optimizer: optimizer(document)?,
-        schedule: schedule(document)?,
-        loss: LossSpec {
-            label_smoothing: unit(document, "loss.label_smoothing", 0.0)?,
+        optimizer: optimizer::optimizer(document)?,
+        gradients: optimizer::gradients(document)?,
+        groups: optimizer::groups(document)?,
+        schedule: schedule::schedule(document)?,
+        loss: loss(document)?,
+        average: average(document)?,
+        lookahead: lookahead(document)?,
+        patience: document.count("early_stopping.patience", 0, 0)?,
+        tta: match document.choice("evaluation.tta", "none", &Tta::NAMES)? {
+            "flip" => Tta::Flip,
+            "flip_translate" => Tta::FlipTranslate,
+            _ => Tta::None,
         },
         checkpoint: checkpoint(document)?,
     };
     check_hold_out(document, &recipe)?;
+    check_average(document, &recipe)?;
     Ok(recipe)
 }
 
@@ -148,174 +173,31 @@ fn dataset(document: &Document) -> Result<DatasetSpec, RecipeError> {
     )
 }
 
-fn augment(document: &Document) -> Result<Vec<Augmentation>, RecipeError> {
-    let key = "data.augment";
-    let Some(entry) = document.entry(key) else {
-        return Ok(vec![Augmentation::Crop { padding: 4 }, Augmentation::Flip]);
-    };
-    let Value::Array(items) = &entry.value else {
-        return Err(entry.wrong_type(key, "an array of tables such as [{ name = \"flip\" }]"));
-    };
-    items.iter().map(augmentation).collect()
-}
-
-fn augmentation(item: &Entry) -> Result<Augmentation, RecipeError> {
-    let key = "data.augment";
-    let Value::Table(fields) = &item.value else {
-        return Err(item.wrong_type(key, "an array of tables such as [{ name = \"flip\" }]"));
-    };
-    let field = |wanted: &str| {
-        fields
-            .iter()
-            .find(|(name, ..)| name == wanted)
-            .map(|(.., entry)| entry)
-    };
-    let Some(name) = field("name") else {
-        return Err(item.invalid("an element of `data.augment` needs a `name`: crop or flip"));
-    };
-    let name = name.as_choice("data.augment.name", &["crop", "flip"])?;
-    let known: &[&str] = match name {
-        "crop" => &["name", "padding"],
-        _ => &["name"],
-    };
-    for (field, place, _) in fields {
-        if !known.contains(&field.as_str()) {
-            return Err(unknown_field(name, field, place, known));
-        }
-    }
-    if name == "flip" {
-        return Ok(Augmentation::Flip);
-    }
-    let padding = match field("padding") {
-        Some(entry) => {
-            let padding = entry.as_count("data.augment.padding")?;
-            if !(1..=32).contains(&padding) {
-                return Err(entry.invalid(format!(
-                    "`data.augment.padding` must be from 1 to 32 pixels, found {padding}"
-                )));
-            }
-            padding
-        }
-        None => 4,
-    };
-    Ok(Augmentation::Crop { padding })
-}
-
-fn unknown_field(augmentation: &str, field: &str, place: &Place, known: &[&str]) -> RecipeError {
-    RecipeError::UnknownKey {
-        place: place.clone(),
-        key: format!("data.augment.{augmentation}.{field}"),
-        candidates: Box::new(Candidates::of(field, known)),
-    }
-}
-
-fn optimizer(document: &Document) -> Result<OptimizerSpec, RecipeError> {
-    let chosen = choice_of_section(document, "optimizer.name", "sgd", &["sgd", "adamw"])?;
-    let default_lr = if chosen == "adamw" { 0.001 } else { 0.1 };
-    let lr = document.number(
-        "optimizer.lr",
-        default_lr,
-        "above 0 and at most 1000",
-        |value| value > 0.0 && value <= 1000.0,
-    )?;
-    let default_decay = if chosen == "adamw" { 0.01 } else { 0.0005 };
-    let weight_decay = document.number(
-        "optimizer.weight_decay",
-        default_decay,
-        "at least 0 and finite",
-        |value| value >= 0.0 && value.is_finite(),
-    )?;
-    let decay_norm_and_bias = document.flag("optimizer.decay_norm_and_bias", false)?;
-    if chosen == "adamw" {
-        return Ok(OptimizerSpec::AdamW {
-            lr,
-            beta1: unit(document, "optimizer.beta1", 0.9)?,
-            beta2: unit(document, "optimizer.beta2", 0.999)?,
-            epsilon: document.number(
-                "optimizer.epsilon",
-                1e-8,
-                "above 0 and at most 1",
-                |value| value > 0.0 && value <= 1.0,
-            )?,
-            weight_decay,
-            decay_norm_and_bias,
-        });
-    }
-    let momentum = unit(document, "optimizer.momentum", 0.9)?;
-    // Nesterov is the default only where there is a momentum, so that `momentum = 0` needs no second key.
-    let nesterov = document.flag("optimizer.nesterov", momentum > 0.0)?;
-    if nesterov && momentum == 0.0 {
-        return Err(document.conflict(
-            &["optimizer.nesterov", "optimizer.momentum"],
-            "`optimizer.nesterov` needs a momentum above 0; set `optimizer.momentum`, or nesterov = false",
-        ));
-    }
-    Ok(OptimizerSpec::Sgd {
-        lr,
-        momentum,
-        nesterov,
-        weight_decay,
-        decay_norm_and_bias,
-    })
-}
-
-fn schedule(document: &Document) -> Result<ScheduleSpec, RecipeError> {
-    let choices = ["constant", "step", "cosine", "one_cycle"];
-    let chosen = choice_of_section(document, "schedule.name", "one_cycle", &choices)?;
-    let default_warmup = if chosen == "one_cycle" { 0.25 } else { 0.0 };
-    let warmup = unit(document, "schedule.warmup", default_warmup)?;
-    let final_fraction = document.number("schedule.final", 0.0, "from 0 to 1", |value| {
-        (0.0..=1.0).contains(&value)
-    });
-    Ok(match chosen {
-        "constant" => ScheduleSpec::Constant { warmup },
-        "step" => ScheduleSpec::Step {
-            warmup,
-            milestones: milestones(document)?,
-            gamma: document.number("schedule.gamma", 0.1, "above 0 and at most 1", |value| {
-                value > 0.0 && value <= 1.0
-            })?,
-        },
-        "cosine" => ScheduleSpec::Cosine {
-            warmup,
-            final_fraction: final_fraction?,
-        },
-        _ => ScheduleSpec::OneCycle {
-            warmup,
-            final_fraction: final_fraction?,
+fn loss(document: &Document) -> Result<LossSpec, RecipeError> {
+    Ok(LossSpec {
+        label_smoothing: unit(document, "loss.label_smoothing", 0.0)?,
+        reduction: match document.choice("loss.reduction", "mean", &["mean", "sum"])? {
+            "sum" => Reduction::Sum,
+            _ => Reduction::Mean,
         },
     })
 }
 
-fn milestones(document: &Document) -> Result<Vec<f64>, RecipeError> {
-    let key = "schedule.milestones";
-    let Some(entry) = document.entry(key) else {
-        return Err(document.conflict(
-            &["schedule.name"],
-            "the schedule \"step\" needs `schedule.milestones`, the epochs after which the rate falls, \
-             such as [100, 150]",
-        ));
-    };
-    let Value::Array(items) = &entry.value else {
-        return Err(entry.wrong_type(key, "an array of epochs such as [100, 150]"));
-    };
-    let mut epochs = Vec::<f64>::with_capacity(items.len());
-    for item in items {
-        let epoch = item.as_number(key)?;
-        let previous = epochs.last().copied().unwrap_or(0.0);
-        if !(epoch > previous && epoch <= MOST_EPOCHS) {
-            return Err(item.invalid(format!(
-                "`{key}` must be epochs above 0 that rise, found {epoch} after {previous}"
-            )));
-        }
-        epochs.push(epoch);
-    }
-    if epochs.is_empty() {
-        return Err(entry.invalid(format!(
-            "`{key}` must hold at least one epoch; the schedule \"constant\" has none"
-        )));
-    }
-    Ok(epochs)
+fn average(document: &Document) -> Result<AverageSpec, RecipeError> {
+    Ok(AverageSpec {
+        decay: unit(document, "average.decay", 0.0)?,
+        every_steps: document.count("average.every_steps", 1, 1)?,
+    })
+}
+
+fn lookahead(document: &Document) -> Result<LookaheadSpec, RecipeError> {
+    Ok(LookaheadSpec {
+        every_steps: document.count("lookahead.every_steps", 0, 0)?,
+        decay: unit(document, "lookahead.decay", 0.5)?,
+        power: document.number("lookahead.power", 0.0, "from 0 to 100", |value| {
+            (0.0..=100.0).contains(&value)
+        })?,
+    })
 }
 
 fn checkpoint(document: &Document) -> Result<CheckpointSpec, RecipeError> {
@@ -356,6 +238,18 @@ fn check_hold_out(document: &Document, recipe: &Recipe) -> Result<(), RecipeErro
             ),
         ));
     }
+    if recipe.patience > 0 && recipe.validation == 0 {
+        return Err(document.conflict(
+            &["early_stopping.patience", "validation"],
+            "`early_stopping.patience` needs held-out images; set `validation` above 0",
+        ));
+    }
+    if recipe.gradients.accumulate > recipe.batch_size {
+        return Err(document.conflict(
+            &["optimizer.accumulate", "batch_size"],
+            "`optimizer.accumulate` is above `batch_size`, and a part needs an image",
+        ));
+    }
     if recipe.select == Select::Best && recipe.validation == 0 {
         return Err(document.conflict(
             &["select", "validation"],
@@ -363,4 +257,16 @@ fn check_hold_out(document: &Document, recipe: &Recipe) -> Result<(), RecipeErro
         ));
     }
     Ok(())
+}
+
+/// Checks that what is selected is kept, and that what is kept is selected.
+fn check_average(document: &Document, recipe: &Recipe) -> Result<(), RecipeError> {
+    let kept = recipe.average.decay > 0.0;
+    if (recipe.select == Select::Average) == kept {
+        return Ok(());
+    }
+    Err(document.conflict(
+        &["select", "average.decay"],
+        "`select` = \"average\" and `average.decay` above 0 belong together; set both, or neither",
+    ))
 }

@@ -8,8 +8,9 @@ use std::fmt::{Debug, Write};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Augmentation, CheckpointSpec, DataSpec, DatasetSpec, LossSpec, Normalize, OptimizerSpec,
-    Recipe, ScheduleSpec, Select,
+    Augmentation, AverageSpec, Border, CheckpointSpec, DataSpec, DatasetSpec, GradientSpec,
+    GroupSpec, LookaheadSpec, LossSpec, Normalize, OptimizerSpec, Recipe, Reduction, ScheduleSpec,
+    Select,
 };
 
 impl Recipe {
@@ -44,8 +45,14 @@ impl Recipe {
             select,
             data,
             optimizer,
+            gradients,
+            groups,
             schedule,
             loss,
+            average,
+            lookahead,
+            patience,
+            tta,
             checkpoint,
         } = self;
         let mut lines = Lines::default();
@@ -59,14 +66,49 @@ impl Recipe {
             match select {
                 Select::Last => "last",
                 Select::Best => "best",
+                Select::Average => "average",
             },
         );
         lines.data(data);
+        lines.section("optimizer");
         lines.optimizer(optimizer);
+        if let OptimizerSpec::Sgd {
+            decay_norm_and_bias,
+            ..
+        }
+        | OptimizerSpec::AdamW {
+            decay_norm_and_bias,
+            ..
+        } = optimizer
+        {
+            lines.set("decay_norm_and_bias", decay_norm_and_bias);
+        }
+        let GradientSpec {
+            clip_norm,
+            accumulate,
+        } = gradients;
+        lines.set("clip_norm", clip_norm);
+        lines.set("accumulate", accumulate);
+        groups.iter().for_each(|group| lines.group(group));
         lines.schedule(schedule);
-        let LossSpec { label_smoothing } = loss;
-        lines.section("loss");
-        lines.set("label_smoothing", label_smoothing);
+        lines.loss(loss);
+        let AverageSpec { decay, every_steps } = average;
+        lines.section("average");
+        lines.set("decay", decay);
+        lines.set("every_steps", every_steps);
+        let LookaheadSpec {
+            every_steps,
+            decay,
+            power,
+        } = lookahead;
+        lines.section("lookahead");
+        lines.set("every_steps", every_steps);
+        lines.set("decay", decay);
+        lines.set("power", power);
+        lines.section("early_stopping");
+        lines.set("patience", patience);
+        lines.section("evaluation");
+        lines.set("tta", tta.name());
         let CheckpointSpec {
             every_epochs,
             every_steps,
@@ -104,6 +146,7 @@ impl Lines {
         let DataSpec {
             source,
             normalize,
+            drop_last,
             augment,
         } = data;
         self.section("data");
@@ -123,34 +166,26 @@ impl Lines {
                 Normalize::Half => "half",
             },
         );
-        let augment: Vec<String> = augment
-            .iter()
-            .map(|augmentation| match augmentation {
-                Augmentation::Crop { padding } => {
-                    format!("{{ name = \"crop\", padding = {padding} }}")
-                }
-                Augmentation::Flip => "{ name = \"flip\" }".to_owned(),
-            })
-            .collect();
+        self.set("drop_last", drop_last);
+        let augment: Vec<String> = augment.iter().map(element).collect();
         let _ = writeln!(self.0, "augment = [{}]", augment.join(", "));
     }
 
+    /// All keys of an optimiser that both the section and a group have.
     fn optimizer(&mut self, optimizer: &OptimizerSpec) {
-        self.section("optimizer");
         match optimizer {
             OptimizerSpec::Sgd {
                 lr,
                 momentum,
                 nesterov,
                 weight_decay,
-                decay_norm_and_bias,
+                decay_norm_and_bias: _,
             } => {
                 self.set("name", "sgd");
                 self.set("lr", lr);
                 self.set("momentum", momentum);
                 self.set("nesterov", nesterov);
                 self.set("weight_decay", weight_decay);
-                self.set("decay_norm_and_bias", decay_norm_and_bias);
             }
             OptimizerSpec::AdamW {
                 lr,
@@ -158,7 +193,7 @@ impl Lines {
                 beta2,
                 epsilon,
                 weight_decay,
-                decay_norm_and_bias,
+                decay_norm_and_bias: _,
             } => {
                 self.set("name", "adamw");
                 self.set("lr", lr);
@@ -166,9 +201,54 @@ impl Lines {
                 self.set("beta2", beta2);
                 self.set("epsilon", epsilon);
                 self.set("weight_decay", weight_decay);
-                self.set("decay_norm_and_bias", decay_norm_and_bias);
+            }
+            OptimizerSpec::Muon {
+                lr,
+                momentum,
+                nesterov,
+                weight_decay,
+                newton_schulz_steps,
+                rescale,
+            } => {
+                self.set("name", "muon");
+                self.set("lr", lr);
+                self.set("momentum", momentum);
+                self.set("nesterov", nesterov);
+                self.set("weight_decay", weight_decay);
+                self.set("newton_schulz_steps", newton_schulz_steps);
+                self.set("rescale", rescale);
             }
         }
+    }
+
+    fn group(&mut self, group: &GroupSpec) {
+        let GroupSpec {
+            role,
+            optimizer,
+            epochs,
+            own_schedule,
+        } = group;
+        let _ = writeln!(self.0, "\n[[optimizer.group]]");
+        self.set("role", role.name());
+        self.optimizer(optimizer);
+        if let Some(epochs) = epochs {
+            self.set("epochs", epochs);
+            self.set("schedule", if *own_schedule { "group" } else { "run" });
+        }
+    }
+
+    fn loss(&mut self, loss: &LossSpec) {
+        let LossSpec {
+            label_smoothing,
+            reduction,
+        } = loss;
+        self.section("loss");
+        self.set("label_smoothing", label_smoothing);
+        let reduction = match reduction {
+            Reduction::Mean => "mean",
+            Reduction::Sum => "sum",
+        };
+        self.set("reduction", reduction);
     }
 
     fn schedule(&mut self, schedule: &ScheduleSpec) {
@@ -196,6 +276,18 @@ impl Lines {
                 self.set("warmup", warmup);
                 self.set("final", final_fraction);
             }
+            ScheduleSpec::Linear {
+                warmup,
+                final_fraction,
+            } => {
+                self.set("name", "linear");
+                self.set("warmup", warmup);
+                self.set("final", final_fraction);
+            }
+            ScheduleSpec::Piecewise { points } => {
+                self.set("name", "piecewise");
+                self.set("points", points);
+            }
             ScheduleSpec::OneCycle {
                 warmup,
                 final_fraction,
@@ -205,5 +297,33 @@ impl Lines {
                 self.set("final", final_fraction);
             }
         }
+    }
+}
+
+/// An element of `data.augment` as an inline table.
+fn element(augmentation: &Augmentation) -> String {
+    match augmentation {
+        Augmentation::Crop { padding, border } => {
+            let border = match border {
+                Border::Black => "zero",
+                Border::Reflect => "reflect",
+            };
+            format!("{{ name = \"crop\", padding = {padding}, border = \"{border}\" }}")
+        }
+        Augmentation::Translate { pixels } => {
+            format!("{{ name = \"translate\", pixels = {pixels} }}")
+        }
+        Augmentation::Flip => "{ name = \"flip\", mode = \"random\" }".to_owned(),
+        Augmentation::AlternatingFlip => "{ name = \"flip\", mode = \"alternating\" }".to_owned(),
+        Augmentation::Brightness { strength } => {
+            format!("{{ name = \"brightness\", strength = {strength:?} }}")
+        }
+        Augmentation::Contrast { strength } => {
+            format!("{{ name = \"contrast\", strength = {strength:?} }}")
+        }
+        Augmentation::TrivialAugment => "{ name = \"trivial_augment\" }".to_owned(),
+        Augmentation::Cutout { size } => format!("{{ name = \"cutout\", size = {size} }}"),
+        Augmentation::Mixup { alpha } => format!("{{ name = \"mixup\", alpha = {alpha:?} }}"),
+        Augmentation::CutMix { alpha } => format!("{{ name = \"cutmix\", alpha = {alpha:?} }}"),
     }
 }

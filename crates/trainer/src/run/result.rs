@@ -64,6 +64,9 @@ pub struct RunResult {
     /// Test accuracy of the selected weights; nothing where the run did not finish.
     #[serde(default)]
     pub test_accuracy: Option<f64>,
+    /// The same with test-time augmentation; nothing where the recipe asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_accuracy_tta: Option<f64>,
     /// How the run ended.
     pub state: RunState,
     /// Why it failed.

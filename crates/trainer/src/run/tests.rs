@@ -44,6 +44,7 @@ fn result() -> RunResult {
         best_epoch: Some(1),
         best_valid_accuracy: Some(0.75),
         test_accuracy: Some(0.5),
+        test_accuracy_tta: None,
         state: RunState::Finished,
         error: None,
         seconds: 2.0,

@@ -1,10 +1,13 @@
 //! One step: a batch to a loss, and a loss to gradients.
 
 use burn::module::Module;
+use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use burn::train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use model::layers::cross_entropy;
 use model::{Network, NetworkError};
+
+use crate::recipe::{LossSpec, Reduction};
 
 /// A batch on a device.
 #[derive(Debug, Clone)]
@@ -13,6 +16,32 @@ pub struct Batch {
     pub images: Tensor<4>,
     /// Classes, `[batch]`.
     pub targets: Tensor<1, Int>,
+    /// The classes of what was mixed into the images; nothing where nothing was.
+    pub mixed: Option<Mixed>,
+}
+
+/// Second targets of a batch of mixed images.
+#[derive(Debug, Clone)]
+pub struct Mixed {
+    /// Classes of the images that were mixed in, `[batch]`.
+    pub targets: Tensor<1, Int>,
+    /// The shares of the first targets, `[batch]`; the rest of each is the second's.
+    pub shares: Tensor<1>,
+}
+
+impl Batch {
+    /// The `count` images from the one at `start` on.
+    #[must_use]
+    pub fn part(&self, start: usize, count: usize) -> Self {
+        Self {
+            images: self.images.clone().narrow(0, start, count),
+            targets: self.targets.clone().narrow(0, start, count),
+            mixed: self.mixed.as_ref().map(|mixed| Mixed {
+                targets: mixed.targets.clone().narrow(0, start, count),
+                shares: mixed.shares.clone().narrow(0, start, count),
+            }),
+        }
+    }
 }
 
 /// A network with its loss.
@@ -21,16 +50,35 @@ pub struct Classifier {
     /// The network.
     pub network: Network,
     label_smoothing: f64,
+    sums: bool,
 }
 
 impl Classifier {
-    /// `label_smoothing` is the probability spread over all classes, in `[0, 1)`.
+    /// `label_smoothing` is the probability spread over all classes, in `[0, 1)`. The mean loss of a
+    /// batch is minimised.
     #[must_use]
     pub fn new(network: Network, label_smoothing: f64) -> Self {
         Self {
             network,
             label_smoothing,
+            sums: false,
         }
+    }
+
+    /// The classifier with the loss that a recipe asks for.
+    #[must_use]
+    pub fn with_loss(network: Network, loss: LossSpec) -> Self {
+        Self {
+            network,
+            label_smoothing: loss.label_smoothing,
+            sums: loss.reduction == Reduction::Sum,
+        }
+    }
+
+    /// Whether gradients are those of the summed loss, and not of the mean.
+    #[must_use]
+    pub fn sums(&self) -> bool {
+        self.sums
     }
 
     /// What classifies batches without a graph. It is made once for any number of batches, and asks
@@ -53,12 +101,40 @@ fn classify(
     // A batch comes from our own loader, which makes images of this one shape.
     #[allow(clippy::expect_used)]
     let logits = logits.expect("the loader makes images of 3x32x32");
-    let loss = cross_entropy(
-        logits.clone(),
-        batch.targets.clone(),
-        label_smoothing as f32,
-    );
+    let loss = match batch.mixed {
+        None => cross_entropy(
+            logits.clone(),
+            batch.targets.clone(),
+            label_smoothing as f32,
+        ),
+        Some(mixed) => mixed_cross_entropy(
+            logits.clone(),
+            batch.targets.clone(),
+            mixed,
+            label_smoothing,
+        ),
+    };
     ClassificationOutput::new(loss, logits, batch.targets)
+}
+
+/// The mean of the cross-entropies against both targets by their shares, with label smoothing.
+fn mixed_cross_entropy(
+    logits: Tensor<2>,
+    targets: Tensor<1, Int>,
+    mixed: Mixed,
+    label_smoothing: f64,
+) -> Tensor<1> {
+    let logarithms = log_softmax(logits, 1);
+    let of = |targets: Tensor<1, Int>| -> Tensor<1> {
+        let picked = logarithms.clone().gather(1, targets.unsqueeze_dim(1));
+        picked.squeeze_dim(1)
+    };
+    let shares = mixed.shares;
+    let rest = shares.clone().neg().add_scalar(1.0);
+    let targets = of(targets) * shares + of(mixed.targets) * rest;
+    let every = logarithms.clone().mean_dim(1).squeeze_dim(1);
+    let kept = targets.mul_scalar(1.0 - label_smoothing);
+    (kept + every.mul_scalar(label_smoothing)).mean().neg()
 }
 
 impl TrainStep for Classifier {
@@ -68,7 +144,13 @@ impl TrainStep for Classifier {
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
         let logits = self.network.forward(batch.images.clone());
         let output = classify(logits, batch, self.label_smoothing);
-        TrainOutput::new(self, output.loss.backward(), output)
+        let minimised = if self.sums {
+            let [images] = output.targets.dims();
+            output.loss.clone().mul_scalar(images as f64)
+        } else {
+            output.loss.clone()
+        };
+        TrainOutput::new(self, minimised.backward(), output)
     }
 }
 

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use burn_dataset::DatasetError;
 use cifar10::{Epoch, HostBatch, Loader};
 
-use super::classifier::Batch;
+use super::classifier::{Batch, Mixed};
 
 /// Batches of a [`Loader`] on a device. Burn asks for an epoch's batches without saying which epoch
 /// it is, so all copies share a counter.
@@ -94,10 +94,18 @@ impl Iterator for Batches {
         let count = self.host.len();
         self.items_processed += count;
         let images = TensorData::new(self.host.images.clone(), [count, 3, 32, 32]);
-        let labels: Vec<i32> = self.host.labels.iter().map(|&l| i32::from(l)).collect();
+        let classes = |labels: &[u8]| {
+            let labels: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
+            Tensor::from_data(labels.as_slice(), &self.device)
+        };
+        let mixed = (!self.host.shares.is_empty()).then(|| Mixed {
+            targets: classes(&self.host.other_labels),
+            shares: Tensor::from_data(self.host.shares.as_slice(), &self.device),
+        });
         Some(Ok(Batch {
             images: Tensor::from_data(images, &self.device),
-            targets: Tensor::from_data(labels.as_slice(), &self.device),
+            targets: classes(&self.host.labels),
+            mixed,
         }))
     }
 }

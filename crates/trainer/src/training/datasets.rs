@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use cifar10::{Augmentation, Images, Loader, LoaderConfig, Normalization};
+use cifar10::{Images, Loader, LoaderConfig, Normalization};
 
 use crate::progress::{FetchProgress, Verbosity};
-use crate::recipe::{self, DatasetSpec, Normalize, Recipe};
+use crate::recipe::{DatasetSpec, Normalize, Recipe};
 use crate::run::DataRecord;
 
 /// Batches of the three parts of a data set.
@@ -101,22 +101,14 @@ pub fn loaders(recipe: &Recipe, data: &Data) -> Result<Loaders, cifar10::Error> 
     let (train, test) = (data.train.clone(), data.test.clone());
     let split = cifar10::split(train.labels(), recipe.validation, recipe.seed)?;
     let normalization = normalization(recipe);
-    let augmentations = recipe
-        .data
-        .augment
-        .iter()
-        .map(|augmentation| match *augmentation {
-            recipe::Augmentation::Crop { padding } => Augmentation::Crop { padding },
-            recipe::Augmentation::Flip => Augmentation::Flip,
-        })
-        .collect();
     let evaluation = LoaderConfig {
         normalization,
         ..LoaderConfig::evaluation(500)
     };
     let training = LoaderConfig {
         normalization,
-        augmentations,
+        augmentations: recipe.data.augment.clone(),
+        drop_last: recipe.data.drop_last,
         ..LoaderConfig::training(recipe.batch_size, recipe.seed)
     };
     Ok(Loaders {

@@ -1,11 +1,9 @@
 //! A run's last files.
 
-use model::Network;
-
 use super::session::Session;
-use super::{Run, TrainError, weights};
+use super::{Classifier, Run, TrainError, weights};
 use crate::evaluation;
-use crate::recipe::Select;
+use crate::recipe::{Select, Tta};
 use crate::run::{self, Event, RunResult, RunState};
 
 impl Run<'_> {
@@ -13,10 +11,11 @@ impl Run<'_> {
     /// the result.
     pub(super) fn finish(
         &self,
-        mut network: Network,
+        classifier: Classifier,
         session: &mut Session,
     ) -> Result<RunResult, TrainError> {
         let folder = self.folder;
+        let mut network = session.averages.counting(&classifier).network;
         if self.recipe.select == Select::Best && !session.stopped {
             let best = session.saver.best_weights().cloned().ok_or_else(|| {
                 TrainError::load(
@@ -29,21 +28,26 @@ impl Run<'_> {
         }
         weights::save(&network, &folder.model_burnpack())?;
         weights::save_safetensors(&network, &folder.model_safetensors())?;
-        let test_accuracy = if session.stopped {
-            None
+        let accuracies = if session.stopped {
+            (None, None)
         } else {
-            let test = evaluation::predict(&network, &self.loaders.test, self.device)?;
+            let predict = |tta| evaluation::predict(&network, &self.loaders.test, self.device, tta);
+            let test = predict(Tta::None)?;
             run::write_predictions(&folder.predictions(), &cifar10::CLASS_NAMES, &test)?;
             let confusion = run::confusion(&test)?;
             run::write_confusion(&folder.confusion(), &cifar10::CLASS_NAMES, &confusion)?;
-            Some(evaluation::accuracy(&test))
+            let augmented = match self.recipe.tta {
+                Tta::None => None,
+                tta => Some(evaluation::accuracy(&predict(tta)?)),
+            };
+            (Some(evaluation::accuracy(&test)), augmented)
         };
         let state = if session.stopped {
             RunState::Interrupted
         } else {
             RunState::Finished
         };
-        let result = self.result(session, state, test_accuracy, None);
+        let result = self.result(session, state, accuracies, None);
         session.tables.event(&Event::Ended(&result))?;
         result.write(&folder.result())?;
         Ok(result)
@@ -61,7 +65,12 @@ impl Run<'_> {
             other => other,
         };
         session.read_clock();
-        let result = self.result(session, RunState::Failed, None, Some(error.to_string()));
+        let result = self.result(
+            session,
+            RunState::Failed,
+            (None, None),
+            Some(error.to_string()),
+        );
         // The disk may be what failed; the error itself is the one to report.
         let _ = result.write(&self.folder.result());
         let _ = session.tables.event(&Event::Ended(&result));
@@ -77,7 +86,7 @@ impl Run<'_> {
         &self,
         session: &Session,
         state: RunState,
-        test_accuracy: Option<f64>,
+        (test_accuracy, test_accuracy_tta): (Option<f64>, Option<f64>),
         error: Option<String>,
     ) -> RunResult {
         let record = &session.record;
@@ -87,13 +96,18 @@ impl Run<'_> {
             backend: self.options.device.backend.name().to_owned(),
             seed: self.recipe.seed,
             dataset: self.recipe.data.source.name().to_owned(),
-            epochs: self.recipe.epochs,
+            epochs: if self.ends_early(session) {
+                (session.place.epoch - 1) as f64
+            } else {
+                self.recipe.epochs
+            },
             steps: record.steps,
             train_loss: record.train_loss,
             valid_accuracy: record.valid_accuracy,
             best_epoch: record.best.map(|best| best.epoch),
             best_valid_accuracy: record.best.map(|best| best.accuracy),
             test_accuracy,
+            test_accuracy_tta,
             state,
             error,
             seconds: record.seconds,

@@ -1,10 +1,43 @@
-//! The length of a gradient.
+//! Gradients of a batch, and gradients as vectors: their length, their multiples and their sums.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use burn::train::{ClassificationOutput, TrainOutput, TrainStep};
 
-use super::TrainError;
+use super::{Batch, Classifier, TrainError};
+
+/// The loss of a batch and its gradients, computed in `parts` one after the other: the graph of one part
+/// is in memory at a time. The gradients are those of the whole batch but for what normalisation does,
+/// which sees a part.
+#[must_use]
+pub fn of_batch(
+    classifier: &Classifier,
+    batch: &Batch,
+    parts: usize,
+) -> TrainOutput<ClassificationOutput> {
+    let [images] = batch.targets.dims();
+    let most = images.div_ceil(parts);
+    if most == images {
+        return TrainStep::step(classifier, batch.clone());
+    }
+    let mut grads = GradientsParams::new();
+    let (mut losses, mut logits, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    for start in (0..images).step_by(most) {
+        let count = most.min(images - start);
+        let part = TrainStep::step(classifier, batch.part(start, count));
+        let share = count as f64 / images as f64;
+        // A summed loss is the sum over the parts, a mean one their mean by images.
+        let factor = if classifier.sums() { 1.0 } else { share };
+        add(classifier, &mut grads, part.grads, factor);
+        losses.push(part.item.loss.detach().mul_scalar(share));
+        logits.push(part.item.output.detach());
+        targets.push(part.item.targets);
+    }
+    let loss = Tensor::cat(losses, 0).sum();
+    let item = ClassificationOutput::new(loss, Tensor::cat(logits, 0), Tensor::cat(targets, 0));
+    TrainOutput { grads, item }
+}
 
 /// The Euclidean norm of all of a module's gradients as one vector.
 ///
@@ -17,6 +50,56 @@ pub fn norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, T
     };
     module.visit(&mut squares);
     squares.sum.map(f64::sqrt)
+}
+
+/// Adds `factor` times `part` to `sum`.
+pub fn add<M: Module>(module: &M, sum: &mut GradientsParams, part: GradientsParams, factor: f64) {
+    module.visit(&mut Add { sum, part, factor });
+}
+
+/// `factor` times `gradients`.
+#[must_use]
+pub fn scaled<M: Module>(module: &M, gradients: GradientsParams, factor: f64) -> GradientsParams {
+    let mut scaled = GradientsParams::new();
+    add(module, &mut scaled, gradients, factor);
+    scaled
+}
+
+/// `gradients`, all scaled by one factor where their norm as one vector is above `most`, as
+/// `torch.nn.utils.clip_grad_norm_` does (Pascanu et al., 2013).
+///
+/// # Errors
+/// [`TrainError::Device`] where they cannot be read.
+pub fn clipped<M: Module>(
+    module: &M,
+    gradients: GradientsParams,
+    most: f64,
+) -> Result<GradientsParams, TrainError> {
+    let factor = most / (norm(module, &gradients)? + 1e-6);
+    Ok(if factor < 1.0 {
+        scaled(module, gradients, factor)
+    } else {
+        gradients
+    })
+}
+
+struct Add<'a> {
+    sum: &'a mut GradientsParams,
+    part: GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Add<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(part) = self.part.remove::<D>(param.id) {
+            let part = part.mul_scalar(self.factor);
+            let sum = match self.sum.remove::<D>(param.id) {
+                Some(sum) => sum + part,
+                None => part,
+            };
+            self.sum.register(param.id, sum);
+        }
+    }
 }
 
 struct Squares<'a> {

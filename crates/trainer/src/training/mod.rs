@@ -5,7 +5,10 @@
 //! | `datasets` | the images of a recipe, and their batches on the host |
 //! | `data` | batches on a device |
 //! | `classifier` | a batch to a loss and gradients |
-//! | `optimizer`, `schedule`, `gradient` | what the recipe asks for, and a gradient's length |
+//! | `roles` | what each parameter is for |
+//! | `optimizer`, `muon`, `schedule` | what the recipe asks for |
+//! | `gradient` | lengths and sums of gradients |
+//! | `average` | weights kept beside those that train: their average, and slow ones |
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
 //! | `record`, `mean`, `exact` | what a run has done, in numbers that read back bit for bit |
@@ -18,6 +21,7 @@
 //! | `weights` | a network's weights in files |
 //! | `log`, `speed`, `renderer`, `metric_log` | what a run shows |
 
+mod average;
 pub mod checkpoint;
 mod classifier;
 mod data;
@@ -25,15 +29,17 @@ pub mod datasets;
 mod error;
 mod exact;
 mod finish;
-mod gradient;
+pub mod gradient;
 mod initial;
 mod log;
 mod mean;
 mod metric_log;
+mod muon;
 pub mod optimizer;
 pub mod record;
 mod renderer;
 mod resume;
+mod roles;
 mod saver;
 mod schedule;
 mod session;
@@ -63,7 +69,8 @@ use crate::report;
 use crate::run::RunError;
 use crate::run::{CLASSES, RunFolder, RunLock, RunResult};
 
-pub use classifier::{Batch, Classifier};
+pub use average::Averages;
+pub use classifier::{Batch, Classifier, Mixed};
 pub use data::DeviceLoader;
 pub use error::TrainError;
 pub use schedule::Schedule;
@@ -125,6 +132,7 @@ pub fn train(
         (None, Some(file)) => initial::weights(network, file).map(|(n, i)| (n, Some(i)))?,
         (None, None) => (network, None),
     };
+    roles::check(&recipe.groups, &network)?;
     let (folder, _lock, checkpoint, remarks) = match resumed {
         Some(resumed) => (
             resumed.folder,
@@ -196,17 +204,17 @@ impl Run<'_> {
         });
         let mut session = lock(&session);
         fitted
-            .and_then(|network| self.finish(network, &mut session))
+            .and_then(|classifier| self.finish(classifier, &mut session))
             .map_err(|error| self.fail(error, &mut session))
     }
 
-    /// Trains to the run's end or to an interrupt, and gives the network back without autodiff.
+    /// Trains to the run's end or to an interrupt, and gives the classifier back without autodiff.
     fn fit(
         &self,
         learner: Learner<Classifier>,
         interrupter: &Interrupter,
         session: &Arc<Mutex<Session>>,
-    ) -> Result<Network, TrainError> {
+    ) -> Result<Classifier, TrainError> {
         let Place { epoch, step } = lock(session).place;
         let (done, step) = (epoch - 1, step as usize);
         let autodiff = self.device.clone().autodiff();
@@ -218,6 +226,8 @@ impl Run<'_> {
         let training = Loop {
             device: autodiff,
             steps: self.steps(),
+            gradients: self.recipe.gradients,
+            patience: self.recipe.patience as u64,
             session: session.clone(),
         };
         let done = usize::try_from(done).ok().filter(|done| *done > 0);
@@ -253,12 +263,19 @@ impl Run<'_> {
         if let Some(error) = outcome.error {
             return Err(TrainError::Learner(error.to_string()));
         }
-        Ok(outcome.model.network)
+        Ok(outcome.model)
     }
 
     /// Steps of the whole run.
     fn steps(&self) -> u64 {
         (self.recipe.epochs * self.loaders.train.steps() as f64).ceil() as u64
+    }
+
+    /// Whether the run is over before its last epoch, because no epoch was better than the best.
+    fn ends_early(&self, session: &Session) -> bool {
+        session
+            .record
+            .ends_before(session.place.epoch, self.recipe.patience as u64)
     }
 
     fn shows_dashboard(&self) -> bool {

@@ -1,71 +1,122 @@
 //! The optimiser that a recipe asks for.
 
 use burn::backend::Dispatch;
-use burn::module::ParamGroup;
+use burn::module::{Module, ParamGroup};
 use burn::optim::{AdamWConfig, LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 use model::CnnBackend;
 use model::backend::types;
 
 use super::TrainError;
+use super::muon::Muon;
+use super::roles::{self, group_of};
 use crate::RecordState;
-use crate::recipe::OptimizerSpec;
+use crate::recipe::{GroupSpec, OptimizerSpec, Role};
 
-/// Biases, and the weights of normalisation: `bn1`, `bn2`, and the second layer of a `shortcut`.
-const NORM_AND_BIAS: &str = r"(\.bias|\bbn\d+\.weight|\bshortcut\.1\.weight)$";
-
-/// PyTorch's SGD or AdamW with the recipe's settings.
+/// PyTorch's SGD or AdamW with the recipe's settings for the parameters of `module`, and for those of
+/// each group what the group says.
 ///
 /// # Errors
-/// [`TrainError::Optimizer`] where Burn refuses the group of what is spared from decay.
-pub fn optimizer(spec: &OptimizerSpec) -> Result<ModuleOptimizer, TrainError> {
-    let spared = || {
-        ParamGroup::from_regex(NORM_AND_BIAS)
-            .map_err(|error| TrainError::Optimizer(format!("{error:?}")))
+/// [`TrainError::Optimizer`] where `module` has no parameter of a group.
+pub fn optimizer<M: Module>(
+    spec: &OptimizerSpec,
+    groups: &[GroupSpec],
+    module: &M,
+) -> Result<ModuleOptimizer, TrainError> {
+    roles::check(groups, module)?;
+    let optimizer = match of(spec) {
+        Algorithm::Sgd(sgd) => ModuleOptimizer::from(sgd),
+        Algorithm::AdamW(adamw) => adamw.init(),
+        Algorithm::Muon(muon) => ModuleOptimizer::from(muon),
     };
-    Ok(match *spec {
+    let spared = [Role::Biases, Role::Normalisation, Role::Whitening];
+    let optimizer = match without_decay(spec) {
+        Some(spec) => with_group(optimizer, group_of(module, &spared), &spec),
+        None => optimizer,
+    };
+    Ok(groups.iter().fold(optimizer, |optimizer, group| {
+        with_group(optimizer, group_of(module, &[group.role]), &group.optimizer)
+    }))
+}
+
+/// An optimiser of one parameter.
+enum Algorithm {
+    Sgd(Sgd),
+    AdamW(AdamWConfig),
+    Muon(Muon),
+}
+
+fn of(spec: &OptimizerSpec) -> Algorithm {
+    match *spec {
         OptimizerSpec::Sgd {
             momentum,
             nesterov,
             weight_decay,
-            decay_norm_and_bias,
             ..
-        } => {
-            let with_decay = |weight_decay: f64| Sgd {
-                momentum: momentum as f32,
-                nesterov,
-                weight_decay: weight_decay as f32,
-            };
-            let optimizer = ModuleOptimizer::from(with_decay(weight_decay));
-            if weight_decay > 0.0 && !decay_norm_and_bias {
-                optimizer.with_group(spared()?, with_decay(0.0), None)
-            } else {
-                optimizer
-            }
-        }
+        } => Algorithm::Sgd(Sgd {
+            momentum: momentum as f32,
+            nesterov,
+            weight_decay: weight_decay as f32,
+        }),
         OptimizerSpec::AdamW {
             beta1,
             beta2,
             epsilon,
             weight_decay,
-            decay_norm_and_bias,
             ..
-        } => {
-            let decayed = |decay: f64| {
-                AdamWConfig::new()
-                    .with_beta_1(beta1 as f32)
-                    .with_beta_2(beta2 as f32)
-                    .with_epsilon(epsilon as f32)
-                    .with_weight_decay(decay as f32)
-            };
-            let optimizer = decayed(weight_decay).init();
-            if weight_decay > 0.0 && !decay_norm_and_bias {
-                optimizer.with_group(spared()?, decayed(0.0).build(), None)
-            } else {
-                optimizer
-            }
+        } => Algorithm::AdamW(
+            AdamWConfig::new()
+                .with_beta_1(beta1 as f32)
+                .with_beta_2(beta2 as f32)
+                .with_epsilon(epsilon as f32)
+                .with_weight_decay(weight_decay as f32),
+        ),
+        OptimizerSpec::Muon {
+            lr: _,
+            momentum,
+            nesterov,
+            weight_decay,
+            newton_schulz_steps,
+            rescale,
+        } => Algorithm::Muon(Muon {
+            momentum,
+            nesterov,
+            weight_decay,
+            newton_schulz_steps,
+            rescale,
+        }),
+    }
+}
+
+fn with_group(
+    optimizer: ModuleOptimizer,
+    group: ParamGroup,
+    spec: &OptimizerSpec,
+) -> ModuleOptimizer {
+    match of(spec) {
+        Algorithm::Sgd(sgd) => optimizer.with_group(group, sgd, None),
+        Algorithm::AdamW(adamw) => optimizer.with_group(group, adamw.build(), None),
+        Algorithm::Muon(muon) => optimizer.with_group(group, muon, None),
+    }
+}
+
+/// The optimiser for what the decay spares, if it spares anything.
+fn without_decay(spec: &OptimizerSpec) -> Option<OptimizerSpec> {
+    let mut spared = *spec;
+    match &mut spared {
+        OptimizerSpec::Sgd {
+            weight_decay,
+            decay_norm_and_bias: false,
+            ..
         }
-    })
+        | OptimizerSpec::AdamW {
+            weight_decay,
+            decay_norm_and_bias: false,
+            ..
+        } if *weight_decay > 0.0 => *weight_decay = 0.0,
+        _ => return None,
+    }
+    Some(spared)
 }
 
 /// PyTorch's SGD without dampening, a parameter's step as one operation of the backend.

@@ -44,6 +44,16 @@ pub struct Record {
     pub seconds: f64,
 }
 
+impl Record {
+    /// Whether the run ends before `epoch` because the `patience` epochs before it, or more, were no
+    /// better than the best. A patience of 0 never ends.
+    #[must_use]
+    pub fn ends_before(&self, epoch: u64, patience: u64) -> bool {
+        let without = |best: Best| epoch.saturating_sub(1).saturating_sub(best.epoch);
+        patience > 0 && self.best.is_some_and(|best| without(best) >= patience)
+    }
+}
+
 /// The epoch with the highest validation accuracy.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

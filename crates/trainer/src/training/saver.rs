@@ -88,8 +88,8 @@ impl Saver {
     ///
     /// # Errors
     /// [`TrainError`] where the weights cannot be read.
-    pub fn keep_best(&mut self, learner: &Learner<Classifier>) -> Result<(), TrainError> {
-        self.best_weights = Some(super::weights::to_bytes(&learner.model().valid().network)?);
+    pub fn keep_best(&mut self, counting: &Classifier) -> Result<(), TrainError> {
+        self.best_weights = Some(super::weights::to_bytes(&counting.network)?);
         Ok(())
     }
 
@@ -98,7 +98,7 @@ impl Saver {
         self.best_weights.as_ref()
     }
 
-    /// Saves the run, and deletes checkpoints that are not kept.
+    /// Saves the run with `more` parts, and deletes checkpoints that are not kept.
     ///
     /// # Errors
     /// [`TrainError`] where it cannot be saved. What was saved before is still there.
@@ -108,6 +108,7 @@ impl Saver {
         events: &EventStoreClient,
         tables: &mut Tables,
         (place, figures, record): (Place, &Figures, &Record),
+        more: &[(&'static str, Bytes)],
     ) -> Result<Saved, TrainError> {
         let start = Instant::now();
         if !weights_are_finite(&learner.model())? {
@@ -116,6 +117,7 @@ impl Saver {
         let state = self.mailbox.take(learner, events)?;
         let mut parts: Vec<(&str, &[u8])> = state
             .iter()
+            .chain(more)
             .map(|(part, content)| (*part, &**content))
             .collect();
         if let Some(best) = &self.best_weights {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use burn::train::metric::store::EventStoreClient;
 use burn::train::{Interrupter, Learner};
 
+use super::average::Averages;
 use super::log::{EpochLine, Log};
 use super::record::{Best, Figures, Place, Record};
 use super::saver::Saver;
@@ -26,6 +27,8 @@ pub struct Session {
     pub log: Log,
     /// Its checkpoints.
     pub saver: Saver,
+    /// What it keeps beside its weights.
+    pub averages: Averages,
     /// How often a run without a dashboard says how far it is.
     pub line_every: Duration,
     /// When this part of it began, and the seconds of the parts before.
@@ -91,7 +94,8 @@ impl Session {
                 step: self.record.steps,
                 accuracy,
             });
-            self.saver.keep_best(learner)?;
+            let counting = self.averages.counting(&learner.model());
+            self.saver.keep_best(&counting)?;
         }
         Ok(is_best)
     }
@@ -107,7 +111,10 @@ impl Session {
     ) -> Result<(), TrainError> {
         self.read_clock();
         let state = (self.place, &self.figures, &self.record);
-        let saved = self.saver.save(learner, events, &mut self.tables, state)?;
+        let more = self.averages.to_parts()?;
+        let saved = self
+            .saver
+            .save(learner, events, &mut self.tables, state, &more)?;
         self.log.note(&format!(
             "saved {} in {:.1} ms",
             saved.name,

@@ -3,11 +3,11 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::tensor::Device;
 use burn::train::Learner;
 use model::Network;
 
+use super::average::Averages;
 use super::checkpoint::{BEST, Checkpoint, Store, TableLengths, load_learner};
 use super::datasets::Data;
 use super::log::Log;
@@ -61,20 +61,22 @@ impl Run<'_> {
         checkpoint: Option<Checkpoint>,
     ) -> Result<(Session, Learner<Classifier>), TrainError> {
         let recipe = self.recipe;
-        let classifier = Classifier::new(network, recipe.loss.label_smoothing);
-        let optimizer = optimizer::optimizer(&recipe.optimizer)?;
+        let classifier = Classifier::with_loss(network, recipe.loss);
+        let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier)?;
         let steps_per_epoch = self.loaders.train.steps() as u64;
         let schedule = Schedule::new(
             recipe.schedule.clone(),
             recipe.optimizer.lr(),
             self.steps(),
             steps_per_epoch,
-        );
-        let (last, figures, record, lengths, best, parts);
+        )
+        .of_module(&recipe.groups, &classifier);
+        let (last, figures, record, lengths, best, parts, averages);
         match checkpoint {
             Some(mut found) => {
                 let manifest = found.manifest.clone();
                 parts = load_learner(&mut found, classifier, optimizer, schedule)?;
+                averages = Averages::restored(recipe, self.steps(), &parts.0, &mut found)?;
                 best = match manifest.record.best {
                     Some(_) => Some(found.take(BEST)?),
                     None => None,
@@ -83,7 +85,8 @@ impl Run<'_> {
                 (record, lengths) = (manifest.record, manifest.tables);
             }
             None => {
-                parts = (classifier, optimizer, ModuleLrScheduler::from(schedule));
+                averages = Averages::new(recipe, self.steps(), &classifier);
+                parts = (classifier, optimizer, schedule);
                 (last, best, figures) = (None, None, Figures::default());
                 (record, lengths) = (Record::default(), TableLengths::default());
             }
@@ -116,6 +119,7 @@ impl Run<'_> {
                 last,
                 best,
             ),
+            averages,
             line_every: Duration::from_secs(if verbosity == Verbosity::Verbose {
                 1
             } else {
@@ -149,6 +153,14 @@ impl Run<'_> {
             self.steps(),
             self.folder.path().display(),
         ))?;
+        let parts = self.recipe.gradients.accumulate;
+        if parts > 1 {
+            let images = self.recipe.batch_size.div_ceil(parts);
+            log.line(&format!(
+                "a batch is computed in {parts} parts of {images} images or fewer, which is what \
+                 normalisation sees"
+            ))?;
+        }
         if self.options.verbosity == Verbosity::Verbose {
             log.line(&format!(
                 "{} on {}, {} threads, data from {}",

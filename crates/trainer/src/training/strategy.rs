@@ -8,20 +8,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::data::dataloader::DataLoaderIterator;
-use burn::module::Module;
 use burn::tensor::Device;
 use burn::train::metric::store::EventStoreClient;
 use burn::train::{
-    EventProcessorTraining, Interrupter, Learner, LearnerEvent, SupervisedLearningStrategy,
-    SupervisedTrainingEventProcessor, TrainLoader, TrainingComponents, TrainingItem, ValidLoader,
+    ClassificationOutput, EventProcessorTraining, Interrupter, Learner, LearnerEvent,
+    SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader, TrainingComponents,
+    TrainingItem, ValidLoader,
 };
 
-use super::TrainError;
 use super::classifier::{Batch, Classifier};
-use super::gradient::norm;
 use super::log::EpochLine;
 use super::record::Figures;
 use super::session::Session;
+use super::{TrainError, gradient};
+use crate::recipe::GradientSpec;
 use crate::run::{MetricsRow, StepRow};
 
 /// Where and for how long to train.
@@ -30,6 +30,10 @@ pub struct Loop {
     pub device: Device,
     /// Steps of the whole run.
     pub steps: u64,
+    /// How gradients are made.
+    pub gradients: GradientSpec,
+    /// Epochs without a better one after which the run ends; 0 for none.
+    pub patience: u64,
     /// The run. It is shared with the caller, who learns there how it went.
     pub session: Arc<Mutex<Session>>,
 }
@@ -47,13 +51,13 @@ struct Harness {
 
 impl Harness {
     /// Tells burn-train of something in training.
-    fn train_event(&mut self, event: LearnerEvent<burn::train::ClassificationOutput>) {
+    fn train_event(&mut self, event: LearnerEvent<ClassificationOutput>) {
         self.interrupter
             .fail_on_error(self.processor.process_train(event));
     }
 
     /// Tells burn-train of something in validation.
-    fn valid_event(&mut self, event: LearnerEvent<burn::train::ClassificationOutput>) {
+    fn valid_event(&mut self, event: LearnerEvent<ClassificationOutput>) {
         self.interrupter
             .fail_on_error(self.processor.process_valid(event));
     }
@@ -81,6 +85,9 @@ impl SupervisedLearningStrategy<Classifier> for Loop {
         let mut session = lock(&self.session);
         session.clock = (Instant::now(), session.record.seconds);
         for epoch in starting_epoch as u64..=harness.epochs {
+            if session.record.ends_before(epoch, self.patience) {
+                break;
+            }
             match self.epoch(&mut session, &mut harness, &train, &valid, epoch) {
                 Ok(()) if session.stopped => break,
                 Ok(()) => {}
@@ -118,7 +125,8 @@ impl Loop {
                 epoch_number: epoch as usize,
                 total_items: valid.num_items(),
             });
-            let figures = validate(harness, &mut *valid.iter());
+            let counting = session.averages.counting(&harness.learner.model());
+            let figures = validate(harness, &counting, &mut *valid.iter());
             harness.valid_event(LearnerEvent::EndSplit(epoch as usize));
             Some(figures?)
         } else {
@@ -146,7 +154,14 @@ impl Loop {
             },
         };
         save |= session.end_epoch(&harness.learner, &line)?;
-        save |= session.saver.is_due_after_epoch(epoch) || epoch == harness.epochs;
+        let over = session.record.ends_before(epoch + 1, self.patience);
+        if over && epoch < harness.epochs {
+            session.log.line(&format!(
+                "no epoch of the last {} was better than the best, so the run ends",
+                self.patience
+            ))?;
+        }
+        save |= session.saver.is_due_after_epoch(epoch) || over || epoch == harness.epochs;
         if save {
             session.save(&harness.learner, &harness.events)?;
         }
@@ -196,22 +211,27 @@ impl Loop {
         session: &mut Session,
         harness: &mut Harness,
         batch: Batch,
-    ) -> Result<(StepRow, burn::train::ClassificationOutput), TrainError> {
+    ) -> Result<(StepRow, ClassificationOutput), TrainError> {
         let start = Instant::now();
         let learner = &mut harness.learner;
-        let output = learner.train_step(batch);
+        let output = gradient::of_batch(&learner.model(), &batch, self.gradients.accumulate);
         let loss = session.figures.add(&output.item)?;
         if !loss.is_finite() {
             return Err(TrainError::Loss {
                 step: session.record.steps + 1,
                 loss,
-                norm: norm(&learner.model(), &output.grads)?,
+                norm: gradient::norm(&learner.model(), &output.grads)?,
             });
         }
+        let grads = match self.gradients.clip_norm {
+            0.0 => output.grads,
+            most => gradient::clipped(&learner.model(), output.grads, most)?,
+        };
         learner.lr_step();
-        learner.optimizer_step(output.grads);
+        learner.optimizer_step(grads);
         session.place.step += 1;
         session.record.steps += 1;
+        session.averages.follow(learner, session.record.steps)?;
         session.record.images += output.item.targets.dims()[0] as u64;
         session.figures.learning_rate = learner.lr_current().base();
         let row = StepRow {
@@ -228,10 +248,10 @@ impl Loop {
 /// Means over the hold-out, or what was done of it when the run was told to stop.
 fn validate(
     harness: &mut Harness,
+    classifier: &Classifier,
     batches: &mut dyn DataLoaderIterator<Batch>,
 ) -> Result<Figures, TrainError> {
-    // Without the graph: forwards on tracked tensors would pile up.
-    let classify = harness.learner.model().valid().folded();
+    let classify = classifier.folded();
     let mut figures = Figures::default();
     let mut iteration = 0;
     while !harness.interrupter.should_stop()

@@ -246,3 +246,74 @@ fn a_run_is_saved_when_the_minutes_between_checkpoints_have_passed() {
     assert!(checkpoints(&often).contains(&"step-38".to_owned()));
     assert_equal_runs(&often, &whole);
 }
+
+/// Momenta of two optimisers, slow weights and the average, each with running statistics of its own.
+#[test]
+fn so_does_one_with_muon_lookahead_and_averaged_weights() {
+    let groups = "optimizer.group=[{role=\"filters\",name=\"muon\",lr=0.05},\
+                  {role=\"biases\",lr=0.02,epochs=2}]";
+    killed_again_and_again(&[
+        "--set",
+        "checkpoint.every_steps=3",
+        "--network",
+        "resnet20",
+        "--set",
+        "validation=190",
+        "--set",
+        groups,
+        "--set",
+        "lookahead={every_steps=4,decay=0.5,power=1}",
+        "--set",
+        "select=\"average\"",
+        "--set",
+        "average.decay=0.8",
+    ]);
+}
+
+#[test]
+fn so_does_one_with_every_augmentation_clipped_and_accumulated_gradients() {
+    killed_again_and_again(&[
+        "--set",
+        "checkpoint.every_steps=3",
+        "--set",
+        "data.augment=[{name=\"translate\"},{name=\"flip\",mode=\"alternating\"},\
+         {name=\"trivial_augment\"},{name=\"cutout\"},{name=\"cutmix\"}]",
+        "--set",
+        "optimizer={clip_norm=0.5,accumulate=3}",
+    ]);
+}
+
+/// The best epoch and how long ago it was must be known after a kill, the last one's included.
+#[test]
+fn a_run_that_stops_early_stops_after_the_same_epoch_when_it_was_killed() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let artifacts = artifacts.path();
+    // Such a rate learns nothing, so that no epoch after the first is better for long.
+    let settings = [
+        "--set",
+        "checkpoint.every_steps=3",
+        "--epochs",
+        "40",
+        "--lr",
+        "1e-9",
+        "--set",
+        "early_stopping.patience=2",
+        "--set",
+        "evaluation.tta=\"flip_translate\"",
+    ];
+    let whole = finished(artifacts, &settings);
+    let epochs = result(&whole)["epochs"].as_f64().unwrap();
+    let best = result(&whole)["best_epoch"].as_f64().unwrap();
+    assert_eq!(epochs, best + 2.0);
+    assert!(epochs < 40.0);
+    assert!(result(&whole)["test_accuracy_tta"].is_f64());
+    let mut running = Running::start(artifacts, &settings);
+    running.wait_for_step(15);
+    running.signal("-KILL");
+    resumed(artifacts, &[]);
+    assert_equal_runs(&running.run, &whole);
+    // A run that was killed after its last checkpoint and before its result trains no epoch more.
+    fs::remove_file(running.run.join("result.json")).unwrap();
+    resumed(artifacts, &[]);
+    assert_equal_runs(&running.run, &whole);
+}

@@ -137,6 +137,7 @@ impl Bench {
         let batch = Batch {
             images,
             targets: Tensor::<1, Int>::from_data(targets.as_slice(), &device),
+            mixed: None,
         };
         if self.stock {
             let mut stock = StockStep::new(kind, batch, &device);
@@ -145,14 +146,16 @@ impl Bench {
                 Ok(())
             }));
         }
-        let mut optimizer = optimizer::optimizer(&OptimizerSpec::Sgd {
+        let classifier = Classifier::new(network, 0.0).train();
+        let sgd = OptimizerSpec::Sgd {
             lr: 0.01,
             momentum: 0.9,
             nesterov: false,
             weight_decay: 0.0,
             decay_norm_and_bias: true,
-        })?;
-        let mut classifier = Some(Classifier::new(network, 0.0).train());
+        };
+        let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier)?;
+        let mut classifier = Some(classifier);
         Ok(Box::new(move || {
             if let Some(current) = classifier.take() {
                 let output = TrainStep::step(&current, batch.clone());

@@ -65,8 +65,8 @@ fn errors_of_a_file_name_line_column_and_the_way_out() {
                 "x.toml:1:11: `network` cannot be \"resnet02\"; did you mean `resnet20`?",
             ),
             (
-                "select = \"average\"",
-                "`select` cannot be \"average\"; known here: last, best",
+                "select = \"averag\"",
+                "`select` cannot be \"averag\"; did you mean `average`? (known here: last, best, average)",
             ),
             ("seed = 1\nseed = 2", "x.toml:2:1: not valid TOML"),
             ("seed = ", "x.toml:1:"),

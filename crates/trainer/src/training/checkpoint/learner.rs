@@ -22,7 +22,7 @@ use burn::train::{Learner, LearningCheckpointer};
 use super::error::CheckpointError;
 use super::restore::Checkpoint;
 use super::{MODEL, OPTIMIZER, SCHEDULE};
-use crate::training::{Classifier, Schedule, TrainError, lock};
+use crate::training::{Classifier, TrainError, lock};
 
 /// Takes the state out of a Learner.
 pub(crate) struct Mailbox {
@@ -128,7 +128,7 @@ pub(crate) fn load_learner(
     checkpoint: &mut Checkpoint,
     classifier: Classifier,
     optimizer: ModuleOptimizer,
-    schedule: Schedule,
+    schedule: ModuleLrScheduler,
 ) -> Result<(Classifier, ModuleOptimizer, ModuleLrScheduler), CheckpointError> {
     let path = checkpoint.path.clone();
     let misfit = |part, reason: String| CheckpointError::Load {
@@ -145,6 +145,6 @@ pub(crate) fn load_learner(
         .map_err(|error| misfit(OPTIMIZER, error.to_string()))?;
     let record = LrSchedulerRecord::from_bytes(bytes(SCHEDULE)?)
         .map_err(|error| misfit(SCHEDULE, error.to_string()))?;
-    let schedule = ModuleLrScheduler::from(schedule).load_record(record);
+    let schedule = schedule.load_record(record);
     Ok((classifier, optimizer, schedule))
 }

@@ -12,7 +12,7 @@
 //!
 //! A checkpoint `checkpoints/step-390` holds `model.bpk` (weights and running statistics),
 //! `optimizer.bpk`, `schedule.bpk`, from the first validation on `best.bpk` (the best epoch's
-//! weights), `manifest.json`, and `manifest.sha256`, which `sha256sum -c` understands.
+//! weights), where the recipe asks for them `average.bpk` and `lookahead.bpk`, `manifest.json`, and `manifest.sha256`, which `sha256sum -c` understands.
 
 mod commit;
 mod error;
@@ -33,7 +33,7 @@ pub use name::Name;
 pub use restore::{Checkpoint, Found, Refused};
 
 /// The parts' files, in the order in which they are written.
-pub const PARTS: [&str; 4] = [MODEL, OPTIMIZER, SCHEDULE, BEST];
+pub const PARTS: [&str; 6] = [MODEL, OPTIMIZER, SCHEDULE, BEST, AVERAGE, LOOKAHEAD];
 /// Weights and running statistics.
 pub const MODEL: &str = "model.bpk";
 /// The optimiser's state, such as velocities.
@@ -42,3 +42,7 @@ pub const OPTIMIZER: &str = "optimizer.bpk";
 pub const SCHEDULE: &str = "schedule.bpk";
 /// The best epoch's weights; absent before the first validation.
 pub const BEST: &str = "best.bpk";
+/// The averaged weights and running statistics; absent where the recipe averages none.
+pub const AVERAGE: &str = "average.bpk";
+/// The slow weights and running statistics; absent where the recipe has none.
+pub const LOOKAHEAD: &str = "lookahead.bpk";

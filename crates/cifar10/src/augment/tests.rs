@@ -1,0 +1,211 @@
+//! What each kind of augmentation promises.
+
+use super::*;
+use crate::normalize::Normalization;
+
+const ALL: [Augmentation; 9] = [
+    Augmentation::Crop {
+        padding: 4,
+        border: Border::Reflect,
+    },
+    Augmentation::Translate { pixels: 2 },
+    Augmentation::AlternatingFlip,
+    Augmentation::Brightness { strength: 0.2 },
+    Augmentation::Contrast { strength: 0.2 },
+    Augmentation::TrivialAugment,
+    Augmentation::Cutout { size: 12 },
+    Augmentation::Mixup { alpha: 0.2 },
+    Augmentation::Flip,
+];
+
+fn noise_image(index: u64) -> [u8; IMAGE_BYTES] {
+    let mut image = [0; IMAGE_BYTES];
+    Stream::new(1, Purpose::Synthetic, 0, index).fill(&mut image);
+    image
+}
+
+fn place(epoch: u64, index: u64) -> Place {
+    Place {
+        seed: 0,
+        epoch,
+        index,
+    }
+}
+
+fn applied(augmentations: &[Augmentation], place: Place) -> Vec<f32> {
+    let mut output = [f32::NAN; IMAGE_BYTES];
+    let tables = Normalization::CHANNEL.tables();
+    apply(augmentations, place, &noise_image(0), &tables, &mut output);
+    output.to_vec()
+}
+
+#[test]
+fn what_repeats_what_is_out_of_range_and_what_is_out_of_order_is_refused() {
+    let black = |padding| Augmentation::Crop {
+        padding,
+        border: Border::Black,
+    };
+    assert_eq!(problem(&ALL[..8]), None);
+    assert_eq!(problem(&[black(32), Augmentation::Flip]), None);
+    for (list, word) in [
+        (vec![black(4), black(2)], "repeats"),
+        (
+            vec![Augmentation::Flip, Augmentation::AlternatingFlip],
+            "repeats",
+        ),
+        (vec![ALL[7], Augmentation::CutMix { alpha: 1.0 }], "repeats"),
+        (vec![ALL[6], Augmentation::Flip], "must stand before"),
+        (vec![ALL[7], ALL[6]], "must stand before"),
+        (vec![black(33)], "range"),
+        (
+            vec![Augmentation::Crop {
+                padding: 32,
+                border: Border::Reflect,
+            }],
+            "range",
+        ),
+        (vec![Augmentation::Translate { pixels: 32 }], "range"),
+        (vec![Augmentation::Cutout { size: 0 }], "range"),
+        (vec![Augmentation::Brightness { strength: 1.5 }], "range"),
+        (vec![Augmentation::Mixup { alpha: f64::NAN }], "range"),
+    ] {
+        let found = problem(&list).unwrap_or_default();
+        assert!(found.contains(word), "{list:?}: {found}");
+    }
+}
+
+#[test]
+fn every_kind_is_a_function_of_seed_epoch_and_index_and_depends_on_each() {
+    for kind in &ALL[..7] {
+        let kind = std::slice::from_ref(kind);
+        let shown = |place| applied(kind, place);
+        assert_eq!(shown(place(3, 5)), shown(place(3, 5)), "{kind:?}");
+        // A coin falls alike now and then, so that several draws are looked at.
+        let differs =
+            |other: &dyn Fn(u64) -> Place| (0..16).any(|n| shown(other(n)) != shown(place(0, 0)));
+        assert!(differs(&|n| place(n, 0)), "{kind:?}");
+        assert!(differs(&|n| place(0, n)), "{kind:?}");
+        assert!(
+            differs(&|seed| Place {
+                seed,
+                ..place(0, 0)
+            }),
+            "{kind:?}"
+        );
+    }
+}
+
+#[test]
+fn an_alternating_flip_shows_every_image_both_ways_in_each_two_epochs() {
+    let mut flipped = 0;
+    for index in 0..1_000 {
+        let flips = |epoch| flips(&Augmentation::AlternatingFlip, 0, epoch, index);
+        flipped += u32::from(flips(0));
+        for epoch in 0..6 {
+            assert_ne!(flips(epoch), flips(epoch + 1));
+        }
+    }
+    // Five standard deviations of a fair coin are 79.
+    assert!(flipped.abs_diff(500) < 80, "{flipped}");
+}
+
+#[test]
+fn a_reflecting_border_mirrors_the_image_without_its_edge() {
+    let image = noise_image(0);
+    let mut shifted = image;
+    pixels::shift(&mut shifted, [-2, 3], Border::Reflect);
+    let at = |image: &[u8], x: usize, y: usize| image[y * SIZE + x];
+    assert_eq!(at(&shifted, 0, 0), at(&image, 2, 3));
+    assert_eq!(at(&shifted, 1, 0), at(&image, 1, 3));
+    assert_eq!(at(&shifted, 2, 0), at(&image, 0, 3));
+    assert_eq!(at(&shifted, 5, 31), at(&image, 3, 28));
+    // Over black the same window is the one of the fast way.
+    let crop = [Augmentation::Crop {
+        padding: 4,
+        border: Border::Black,
+    }];
+    let tables = Normalization::CHANNEL.tables();
+    for index in 0..20 {
+        let mut slow = image;
+        change_bytes(&crop[0], place(0, index), &mut slow);
+        let mut expected = [0.0; IMAGE_BYTES];
+        Placement::default().apply(&slow, &tables, &mut expected);
+        assert_eq!(applied(&crop, place(0, index)), expected);
+    }
+}
+
+#[test]
+fn a_cut_out_square_is_zero_and_the_rest_is_as_it_was() {
+    let whole = applied(&[], place(0, 0));
+    for index in 0..50 {
+        let cut = applied(&[Augmentation::Cutout { size: 12 }], place(0, index));
+        let zeros: Vec<usize> = (0..PLANE_BYTES).filter(|at| cut[*at] == 0.0).collect();
+        let (first, last) = (zeros[0], zeros[zeros.len() - 1]);
+        assert_eq!(zeros.len(), 144);
+        assert_eq!(
+            (last / SIZE - first / SIZE, last % SIZE - first % SIZE),
+            (11, 11)
+        );
+        assert!((0..IMAGE_BYTES).all(|at| cut[at] == 0.0 || cut[at] == whole[at]));
+    }
+}
+
+#[test]
+fn brightness_and_contrast_keep_their_formulas() {
+    let mut image = noise_image(2);
+    image[0] = 200;
+    let mut bright = image;
+    pixels::brightness(&mut bright, 1.5);
+    assert_eq!(
+        (bright[0], bright[1]),
+        (255, (f32::from(image[1]) * 1.5).min(255.0) as u8)
+    );
+    let mut flat = image;
+    pixels::contrast(&mut flat, 0.0);
+    assert!(
+        flat.iter().all(|byte| *byte == flat[0]),
+        "no contrast is one grey"
+    );
+    let mut same = image;
+    pixels::contrast(&mut same, 1.0);
+    assert_eq!(same, image);
+}
+
+#[test]
+fn trivial_augment_draws_every_operation_and_leaves_an_image_alone_at_no_strength() {
+    let mut seen = std::collections::HashSet::new();
+    for index in 0..1_000 {
+        let (operation, strength) = Operation::draw(&mut place(0, index).stream(Purpose::Trivial));
+        assert!(strength.unsigned_abs() < STRENGTHS);
+        seen.insert(format!("{operation:?}"));
+    }
+    assert_eq!(seen.len(), Operation::ALL.len());
+    for operation in &Operation::ALL[..10] {
+        let mut image = noise_image(3);
+        operation.apply(0, &mut image);
+        assert!(image == noise_image(3), "{operation:?}");
+    }
+}
+
+#[test]
+fn a_mixture_holds_the_shares_that_it_names() {
+    let (ones, zeros) = ([1.0; IMAGE_BYTES], [0.0; IMAGE_BYTES]);
+    for kind in [
+        Augmentation::Mixup { alpha: 0.5 },
+        Augmentation::CutMix { alpha: 1.0 },
+    ] {
+        let mut shares = 0.0;
+        for index in 0..500 {
+            let mix = Mix::draw(&[kind], place(0, index), 100).unwrap();
+            assert!(mix.other < 100);
+            let mut image = ones;
+            mix.apply(&mut image, &zeros);
+            let mean = image.iter().sum::<f32>() / IMAGE_BYTES as f32;
+            assert!((mean - mix.share).abs() < 1e-4, "{kind:?} {mix:?} {mean}");
+            shares += f64::from(mix.share) / 500.0;
+        }
+        // A box that hangs over the edge leaves more of the image, so that CutMix keeps more than half.
+        assert!((0.45..0.75).contains(&shares), "{kind:?} {shares}");
+    }
+    assert_eq!(Mix::draw(&[Augmentation::Flip], place(0, 0), 100), None);
+}
