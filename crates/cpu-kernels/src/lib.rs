@@ -50,6 +50,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod activation;
 pub mod block;
 pub mod context;
 pub mod conv;
@@ -69,6 +70,7 @@ pub mod reference;
 pub mod shape;
 mod simd;
 
+pub use activation::Activation;
 pub use context::{Context, ContextError, Precision};
 pub use conv::{conv2d, conv2d_backward_input, conv2d_backward_weight};
 pub use isa::{Isa, IsaError};

@@ -4,7 +4,7 @@ use cpu_kernels::block::residual::{
     self, BlockGradients, BlockParameters, Convolved, ResidualShape, SavedConvolution,
 };
 use cpu_kernels::block::{Images, NormGradients, Parameters, Statistics, inference, stem};
-use cpu_kernels::{Context, ConvShape, Isa, Precision, reference};
+use cpu_kernels::{Activation, Context, ConvShape, Isa, Precision, reference};
 
 use super::compare::{assert_within, to_f64};
 
@@ -372,10 +372,14 @@ fn folded_convolutions_agree_with_double_precision() {
             let x = Images::Pixels(&x);
             let prepared = inference::Prepared::new(&context, &shape, &w).unwrap();
             let batch = shape.output()[0];
-            prepared.run(batch, x, &bias, None, false, &mut y).unwrap();
+            prepared
+                .run(batch, x, &bias, None, Activation::None, &mut y)
+                .unwrap();
             assert_within(1e-5, case, &y, &plain);
             let around = Some(&*around);
-            prepared.run(batch, x, &bias, around, true, &mut y).unwrap();
+            prepared
+                .run(batch, x, &bias, around, Activation::Relu, &mut y)
+                .unwrap();
             assert_within(1e-5, case, &y, &whole);
         }
     }
