@@ -4,7 +4,7 @@
 //!
 //! `cdf(x) - 1/2` and the derivative less 1/2 are odd, so that each is `x` times a quotient of two
 //! polynomials in `x^2`, fitted to the least greatest error. In `f32` each differs from its true
-//! value by less than 4e-7.
+//! value by less than 4e-7, and the unit by less than that times `x`, or times 1 near zero.
 
 use super::Simd;
 
@@ -98,6 +98,7 @@ mod tests {
     use super::super::{CheckedIsa, Kernel, dispatch};
     use super::*;
     use crate::isa::Isa;
+    use crate::reference;
 
     /// Sixteen values, their units and the derivatives there.
     struct Evaluate([f32; 16]);
@@ -121,18 +122,6 @@ mod tests {
         }
     }
 
-    /// The distribution function by the integral of the density in steps of 1/4096 (Simpson, in
-    /// double precision).
-    fn reference_cdf(x: f64) -> f64 {
-        let density = |x: f64| (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
-        let steps = 2 * ((x.abs() * 2048.0).ceil() as usize).max(1);
-        let width = x / steps as f64;
-        let inner: f64 = (1..steps)
-            .map(|step| density(step as f64 * width) * if step % 2 == 1 { 4.0 } else { 2.0 })
-            .sum();
-        0.5 + (density(0.0) + inner + density(x)) * width / 3.0
-    }
-
     #[test]
     fn units_and_their_derivatives_are_exact_to_a_millionth() {
         let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
@@ -142,14 +131,12 @@ mod tests {
                     std::array::from_fn(|lane| (block * 16 + lane as i32) as f32 / 200.0);
                 let [units, derivatives] = dispatch(isa, Evaluate(values));
                 for (lane, x) in values.into_iter().map(f64::from).enumerate() {
-                    let cdf = reference_cdf(x);
-                    let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
-                    let error = f64::from(units[lane]) - x * cdf;
+                    let error = f64::from(units[lane]) - reference::gelu(x);
                     assert!(
                         error.abs() < 1e-6 * x.abs().max(1.0),
                         "gelu({x}): {error:e}"
                     );
-                    let error = f64::from(derivatives[lane]) - (cdf + x * density);
+                    let error = f64::from(derivatives[lane]) - reference::gelu_derivative(x);
                     assert!(error.abs() < 1e-6, "derivative at {x}: {error:e}");
                 }
             }
@@ -166,7 +153,7 @@ mod tests {
             assert_eq!(units[2], f32::INFINITY);
             assert!((units[0] / 1e30 - 1.0).abs() < 1e-6 && (derivatives[0] - 1.0).abs() < 1e-6);
             for far in [1, 3] {
-                assert!(units[far].abs() < 1e-6 && derivatives[far].abs() < 1e-6);
+                assert!(units[far].abs() < 2e-6 && derivatives[far].abs() < 1e-6);
             }
             assert!(units[4].is_nan() && derivatives[4].is_nan());
             assert_eq!((units[5], derivatives[5]), (0.0, 0.5));
