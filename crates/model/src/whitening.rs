@@ -104,10 +104,11 @@ fn rotate(matrix: &mut Matrix, vectors: &mut Matrix, p: usize, q: usize) {
         row[p] = cosine * a - sine * b;
         row[q] = sine * a + cosine * b;
     }
-    for column in 0..PATCH {
-        let (a, b) = (matrix[p][column], matrix[q][column]);
-        matrix[p][column] = cosine * a - sine * b;
-        matrix[q][column] = sine * a + cosine * b;
+    let (above, below) = matrix.split_at_mut(q);
+    for (upper, lower) in above[p].iter_mut().zip(&mut below[0]) {
+        let (a, b) = (*upper, *lower);
+        *upper = cosine * a - sine * b;
+        *lower = sine * a + cosine * b;
     }
 }
 

@@ -258,3 +258,125 @@ pub(in crate::backend) fn global_max_pool_backward<B: Backend>(
     let shape = [batch, channels, height, width];
     max_pool_backward::<B>(shape, [height, width], dy, indices)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    //! Default bodies against the kernels. Values and gradients of the kernels are compared with
+    //! Burn's own operations under `tests`.
+
+    use burn::backend::Flex;
+    use burn::tensor::{Device, Tensor, TensorData};
+
+    use super::*;
+    use crate::backend::CnnBackend;
+
+    const EPSILON: f32 = 1e-3;
+
+    /// Values of a tensor of Flex that have no pattern.
+    fn random<const D: usize>(seed: usize, shape: [usize; D]) -> FloatTensor<Flex> {
+        let mut state = (seed as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let values: Vec<f32> = (0..shape.iter().product())
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 40) as f32 / (1_u64 << 23) as f32 - 1.0
+            })
+            .collect();
+        let tensor = Tensor::<D>::from_data(TensorData::new(values, shape), &Device::flex());
+        tensor.try_into_primitive::<Flex>().unwrap()
+    }
+
+    fn conv_norm(seed: usize, [output, input]: [usize; 2]) -> ConvNorm<Flex> {
+        ConvNorm {
+            weight: random(seed, [output, input, 3, 3]),
+            gamma: random(seed + 1, [output]),
+            beta: random(seed + 2, [output]),
+        }
+    }
+
+    #[track_caller]
+    fn assert_close<const D: usize>(a: FloatTensor<Flex>, b: FloatTensor<Flex>) {
+        let [a, b] = [a, b].map(Tensor::<D>::from_primitive::<Flex>);
+        let scale = b.clone().abs().max().into_scalar::<f32>();
+        let difference = (a - b).abs().max().into_scalar::<f32>();
+        assert!(difference < 1e-4 * scale, "{difference} of {scale}");
+    }
+
+    #[track_caller]
+    fn assert_parameters_close(a: ConvNorm<Flex>, b: ConvNorm<Flex>) {
+        assert_close::<4>(a.weight, b.weight);
+        assert_close::<1>(a.gamma, b.gamma);
+        assert_close::<1>(a.beta, b.beta);
+    }
+
+    #[test]
+    fn groups_agree_with_the_kernels() {
+        for (input, channels) in [([3, 5, 9, 8], 6), ([2, 16, 8, 8], 32)] {
+            let x = random(0, input);
+            let all = [0, 1, 2].map(|index| {
+                let from = if index == 0 { input[1] } else { channels };
+                conv_norm(10 * (index + 1), [channels, from])
+            });
+            let [first, second, third] = all.clone();
+            let ours = conv_group::<Flex>(x.clone(), first.clone(), second.clone(), EPSILON);
+            let theirs =
+                <Flex as CnnBackend>::conv_group(x.clone(), first.clone(), second.clone(), EPSILON);
+            assert_close::<4>(ours.y.clone(), theirs.y.clone());
+            let dy = random(1, [input[0], channels, input[2] / 2, input[3] / 2]);
+            let pair = [first.clone(), second.clone()];
+            let ours = conv_group_backward(x.clone(), pair, ours, dy.clone(), EPSILON);
+            let theirs = <Flex as CnnBackend>::conv_group_backward(
+                x.clone(),
+                first.clone(),
+                second.clone(),
+                theirs,
+                dy.clone(),
+                EPSILON,
+                true,
+            );
+            assert_close::<4>(ours.x, theirs.x);
+            assert_parameters_close(ours.first, theirs.first);
+            assert_parameters_close(ours.second, theirs.second);
+
+            let ours = residual_conv_group::<Flex>(x.clone(), all.clone(), EPSILON);
+            let theirs = <Flex as CnnBackend>::residual_conv_group(
+                x.clone(),
+                first.clone(),
+                second.clone(),
+                third.clone(),
+                EPSILON,
+            );
+            assert_close::<4>(ours.group.y.clone(), theirs.group.y.clone());
+            let ours = residual_conv_group_backward(x.clone(), all, ours, dy.clone(), EPSILON);
+            let theirs = <Flex as CnnBackend>::residual_conv_group_backward(
+                x, first, second, third, theirs, dy, EPSILON, true,
+            );
+            assert_close::<4>(ours.group.x, theirs.group.x);
+            assert_parameters_close(ours.group.first, theirs.group.first);
+            assert_parameters_close(ours.group.second, theirs.group.second);
+            assert_parameters_close(ours.third, theirs.third);
+        }
+    }
+
+    #[test]
+    fn whitening_and_global_maxima_agree_with_the_kernels() {
+        let (x, dy) = (random(3, [3, 3, 9, 8]), random(4, [3, 24, 8, 7]));
+        let parameters = Affine {
+            weight: random(5, [24, 3, 2, 2]),
+            bias: random(6, [24]),
+        };
+        let ours = conv_gelu_backward_bias(x.clone(), parameters.clone(), dy.clone(), 0);
+        let theirs = <Flex as CnnBackend>::conv_gelu_backward_bias(x, parameters, dy, 0);
+        assert_close::<1>(ours, theirs);
+
+        let (x, dy) = (random::<4>(7, [4, 5, 3, 3]), random(8, [4, 5]));
+        let ours = global_max_pool::<Flex>(x.clone());
+        let theirs = <Flex as CnnBackend>::global_max_pool(x);
+        assert_close::<2>(ours.y, theirs.y);
+        let ours = global_max_pool_backward::<Flex>(dy.clone(), ours.indices, 3, 3);
+        let theirs = <Flex as CnnBackend>::global_max_pool_backward(dy, theirs.indices, 3, 3);
+        assert_close::<4>(ours, theirs);
+    }
+}
