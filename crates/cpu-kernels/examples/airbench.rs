@@ -14,7 +14,7 @@ use cpu_kernels::block::{
 use cpu_kernels::{Activation, Context, ConvShape, ShapeError};
 
 const EPS: f32 = 1e-12;
-const REPETITIONS: usize = 3;
+const REPETITIONS: usize = 5;
 
 /// A normalised convolution with everything that it reads and writes.
 struct Layer {

@@ -7,9 +7,11 @@ use model::CnnBackend;
 use model::backend::types::Affine;
 use model::layers::global_max_pool;
 
-use super::{KINKED, Parameters, SMOOTH, burn_convolution, check, check_block, distance, random};
+use super::{KINKED, Parameters, burn_convolution, check, check_block, distance, random};
 
 const EPSILON: f32 = 1e-3;
+/// A step for functions without kinks that are no straight lines, and a bound.
+const CURVED: (f64, f32) = (0.02, 1e-3);
 
 /// The exact unit of Burn's own operations, whose gradient is exact too.
 fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
@@ -85,7 +87,7 @@ pub fn convolutions_with_gelu_agree(device: &Device) {
         let what = format!("convolution of {x:?} by {w:?} with GELU");
         let (x, bias) = (random(5, x, device), random(7, [w[0]], device));
         let w = random(6, w, device);
-        let (step, bound) = SMOOTH;
+        let (step, bound) = CURVED;
         let ours = |bias: Tensor<1>| -> Tensor<4> {
             let x = x.clone().into_dispatch();
             Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_gelu(
@@ -111,7 +113,7 @@ pub fn convolutions_with_gelu_agree(device: &Device) {
 }
 
 pub fn global_maxima_agree(device: &Device) {
-    for shape in [[3, 5, 3, 3], [2, 16, 1, 4], [4, 3, 16, 16]] {
+    for shape in [[3, 5, 3, 3], [2, 16, 1, 4], [4, 3, 4, 5]] {
         let x = random(9, shape, device);
         let (step, bound) = KINKED;
         let what = format!("global maxima of {shape:?}");
