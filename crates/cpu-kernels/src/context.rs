@@ -64,6 +64,7 @@ pub struct Context {
     terms: Shelf<Term>,
     groups: Shelf<Group>,
     floats: Shelf<f32>,
+    bytes: Shelf<u8>,
     doubles: Shelf<f64>,
 }
 
@@ -107,6 +108,7 @@ impl Context {
             terms: Shelf::default(),
             groups: Shelf::default(),
             floats: Shelf::default(),
+            bytes: Shelf::default(),
             doubles: Shelf::default(),
         })
     }
@@ -178,6 +180,11 @@ impl Context {
     /// A scratch buffer of `len` elements with unspecified values.
     pub(crate) fn floats(&self, len: usize) -> Scratch<'_, f32> {
         self.floats.take(len)
+    }
+
+    /// A scratch buffer of `len` bytes with unspecified values.
+    pub(crate) fn bytes(&self, len: usize) -> Scratch<'_, u8> {
+        self.bytes.take(len)
     }
 
     /// A scratch buffer of `len` elements with unspecified values, for sums in double precision.

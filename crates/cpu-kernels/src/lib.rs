@@ -11,7 +11,7 @@
 //! | [`conv`] | two-dimensional convolution and its three gradients |
 //! | [`mod@linear`] | fully connected layers |
 //! | [`block`] | whole parts of a network: convolution, normalisation, rectifier, pooling |
-//! | [`pool`] | global average pooling |
+//! | [`pool`] | global pooling |
 //! | [`peak`] | what the machine can do at most |
 //! | [`optimizer`] | steps of optimizers |
 //! | [`loss`] | softmax cross-entropy |
@@ -50,6 +50,7 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs)]
 
+mod activation;
 pub mod block;
 pub mod context;
 pub mod conv;
@@ -69,6 +70,7 @@ pub mod reference;
 pub mod shape;
 mod simd;
 
+pub use activation::Activation;
 pub use context::{Context, ContextError, Precision};
 pub use conv::{conv2d, conv2d_backward_input, conv2d_backward_weight};
 pub use isa::{Isa, IsaError};
@@ -76,5 +78,7 @@ pub use linear::{linear, linear_backward};
 pub use loss::{LossError, softmax_cross_entropy};
 pub use memory::buffer;
 pub use optimizer::{SgdStep, sgd_step};
-pub use pool::{global_avg_pool, global_avg_pool_backward};
+pub use pool::{
+    global_avg_pool, global_avg_pool_backward, global_max_pool, global_max_pool_backward,
+};
 pub use shape::{ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, ShapeError};

@@ -3,7 +3,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::layers::{ConvBias2d, FoldedConv, Linear, global_avg_pool};
+use crate::layers::{ConvBias2d, FoldedConv, Linear, Whitening, global_avg_pool, global_max_pool};
 
 /// What goes through a network layer by layer.
 pub trait Interpreter {
@@ -25,8 +25,23 @@ pub trait Interpreter {
         x: Self::Maps,
         around: Self::Maps,
     ) -> Self::Maps;
+    /// The GELU of a whitening layer's convolution.
+    fn whiten(&mut self, layer: &Whitening, x: Self::Maps) -> Self::Maps;
+    /// The GELU of the maximum of each 2 by 2 pixels of a convolution.
+    fn conv_pool_gelu(&mut self, layer: &FoldedConv, x: Self::Maps) -> Self::Maps;
+    /// A convolution's GELU.
+    fn conv_gelu(&mut self, layer: &FoldedConv, x: Self::Maps) -> Self::Maps;
+    /// The GELU of a convolution plus `around`.
+    fn conv_add_gelu(
+        &mut self,
+        layer: &FoldedConv,
+        x: Self::Maps,
+        around: Self::Maps,
+    ) -> Self::Maps;
     /// The mean over all pixels.
     fn global_avg_pool(&mut self, x: Self::Maps) -> Self::Features;
+    /// The maximum over all pixels.
+    fn global_max_pool(&mut self, x: Self::Maps) -> Self::Features;
     /// Every number of every channel, channel by channel.
     fn flatten(&mut self, x: Self::Maps) -> Self::Features;
     /// A linear layer.
@@ -59,8 +74,28 @@ impl Interpreter for Compute {
         layer.forward_add_relu(x, around)
     }
 
+    fn whiten(&mut self, layer: &Whitening, x: Tensor<4>) -> Tensor<4> {
+        layer.forward(x)
+    }
+
+    fn conv_pool_gelu(&mut self, layer: &FoldedConv, x: Tensor<4>) -> Tensor<4> {
+        layer.forward_pool_gelu(x)
+    }
+
+    fn conv_gelu(&mut self, layer: &FoldedConv, x: Tensor<4>) -> Tensor<4> {
+        layer.forward_gelu(x)
+    }
+
+    fn conv_add_gelu(&mut self, layer: &FoldedConv, x: Tensor<4>, around: Tensor<4>) -> Tensor<4> {
+        layer.forward_add_gelu(x, around)
+    }
+
     fn global_avg_pool(&mut self, x: Tensor<4>) -> Tensor<2> {
         global_avg_pool(x)
+    }
+
+    fn global_max_pool(&mut self, x: Tensor<4>) -> Tensor<2> {
+        global_max_pool(x)
     }
 
     fn flatten(&mut self, x: Tensor<4>) -> Tensor<2> {
@@ -90,6 +125,8 @@ pub enum Operation {
     },
     /// The positive part.
     Relu,
+    /// `x` times the share of a normal distribution below it (Hendrycks and Gimpel, 2016).
+    Gelu,
     /// The maximum of each `size` by `size` pixels.
     MaxPool {
         /// Height and width of a window, and the way from one to the next.
@@ -99,6 +136,8 @@ pub enum Operation {
     Add,
     /// The mean over all pixels, which keeps height and width as 1.
     GlobalAveragePool,
+    /// The maximum over all pixels, which keeps height and width as 1.
+    GlobalMaxPool,
     /// All dimensions but the first as one.
     Flatten,
     /// `x weight^T + bias`; the parameters are the second and third input.
@@ -238,8 +277,42 @@ impl Interpreter for Graph {
         self.push(Operation::Relu, vec![x])
     }
 
+    fn whiten(&mut self, layer: &Whitening, x: String) -> String {
+        let (weight, bias) = layer.parameters();
+        let [_, _, kernel, _] = weight.dims();
+        let operation = Operation::Conv {
+            kernel,
+            stride: 1,
+            padding: 0,
+        };
+        let x = self.push_layer(operation, x, weight, bias);
+        self.push(Operation::Gelu, vec![x])
+    }
+
+    fn conv_pool_gelu(&mut self, layer: &FoldedConv, x: String) -> String {
+        let x = self.conv(layer, x);
+        let x = self.push(Operation::MaxPool { size: 2 }, vec![x]);
+        self.push(Operation::Gelu, vec![x])
+    }
+
+    fn conv_gelu(&mut self, layer: &FoldedConv, x: String) -> String {
+        let x = self.conv(layer, x);
+        self.push(Operation::Gelu, vec![x])
+    }
+
+    fn conv_add_gelu(&mut self, layer: &FoldedConv, x: String, around: String) -> String {
+        let x = self.conv(layer, x);
+        let x = self.push(Operation::Add, vec![x, around]);
+        self.push(Operation::Gelu, vec![x])
+    }
+
     fn global_avg_pool(&mut self, x: String) -> String {
         let x = self.push(Operation::GlobalAveragePool, vec![x]);
+        self.flatten(x)
+    }
+
+    fn global_max_pool(&mut self, x: String) -> String {
+        let x = self.push(Operation::GlobalMaxPool, vec![x]);
         self.flatten(x)
     }
 

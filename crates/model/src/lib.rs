@@ -3,7 +3,9 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`zoo`] | [`Network`]: every network by name, with its random initial weights |
-//! | [`simple_cnn`], [`resnet`] | the networks |
+//! | [`simple_cnn`], [`resnet`], [`airbench`] | the networks |
+//! | [`roles`] | what each parameter is for |
+//! | [`whitening`] | filters of a first layer that are computed from images |
 //! | [`layers`] | convolution, normalisation and linear layers |
 //! | [`inference`] | a network's inference, computed or written down as a graph |
 //! | [`backend`] | [`CnnBackend`]: the operations that a backend may replace by kernels of its own |
@@ -17,15 +19,19 @@
 
 #![warn(missing_docs)]
 
+pub mod airbench;
 pub mod backend;
 pub mod inference;
 pub mod layers;
 pub mod random;
 pub mod resnet;
+pub mod roles;
 pub mod simple_cnn;
+pub mod whitening;
 pub mod zoo;
 
 pub use backend::CnnBackend;
+pub use roles::{ParameterRole, Role};
 pub use zoo::{FoldedNetwork, Network, NetworkError, NetworkKind};
 
 /// Height and width of an input image in pixels.

@@ -29,7 +29,7 @@ impl WeightSource {
 
     /// Uniform between `-bound` and `bound`.
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
-        self.fill(shape, |source| bound * (2.0 * source.unit() - 1.0))
+        self.fill(shape, |source| source.within(bound))
     }
 
     /// Normal with mean 0, by the Box-Muller transform (1958).
@@ -44,6 +44,37 @@ impl WeightSource {
             let angle = std::f64::consts::TAU * source.unit();
             deviation * radius * angle.cos()
         })
+    }
+
+    /// Filters of `[out_channels, in_channels, height, width]`, the first `in_channels` of which pass
+    /// their channel through and the others uniform within
+    /// `1 / sqrt(in_channels * height * width)`.
+    pub fn identity_filters(&mut self, shape: [usize; 4]) -> Param<Tensor<4>> {
+        let [_, in_channels, height, width] = shape;
+        let (taps, fan_in) = (height * width, in_channels * height * width);
+        let bound = 1.0 / (fan_in as f64).sqrt();
+        let mut values = self.draw(shape, &mut |source: &mut Self| source.within(bound));
+        let filters = values.chunks_exact_mut(fan_in).take(in_channels);
+        for (channel, filter) in filters.enumerate() {
+            filter.fill(0.0);
+            filter[channel * taps + height / 2 * width + width / 2] = 1.0;
+        }
+        self.values(shape, values)
+    }
+
+    /// Uniform, and scaled such that the deviation of what was drawn is 1.
+    pub fn standard_uniform<const D: usize>(&mut self, shape: [usize; D]) -> Param<Tensor<D>> {
+        let mut values = self.draw(shape, &mut |source: &mut Self| source.within(1.0));
+        let count = values.len() as f64;
+        let mean = values.iter().copied().map(f64::from).sum::<f64>() / count;
+        let squares = values
+            .iter()
+            .map(|&value| (f64::from(value) - mean).powi(2));
+        let deviation = (squares.sum::<f64>() / (count - 1.0).max(1.0)).sqrt();
+        for value in &mut values {
+            *value = (f64::from(*value) / deviation) as f32;
+        }
+        self.values(shape, values)
     }
 
     /// The same value everywhere.
@@ -67,8 +98,26 @@ impl WeightSource {
         shape: [usize; D],
         mut draw: impl FnMut(&mut Self) -> f64,
     ) -> Param<Tensor<D>> {
+        let values = self.draw(shape, &mut draw);
+        self.values(shape, values)
+    }
+
+    /// As many numbers as `shape` has elements.
+    fn draw<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        draw: &mut impl FnMut(&mut Self) -> f64,
+    ) -> Vec<f32> {
         let count = shape.iter().product();
-        let values: Vec<f32> = (0..count).map(|_| draw(self) as f32).collect();
+        (0..count).map(|_| draw(self) as f32).collect()
+    }
+
+    /// The given values, row by row.
+    pub(crate) fn values<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        values: Vec<f32>,
+    ) -> Param<Tensor<D>> {
         let mut parameter = Param::from_data(TensorData::new(values, shape), &self.device);
         parameter.id = self.next_id();
         parameter
@@ -77,6 +126,11 @@ impl WeightSource {
     fn next_id(&mut self) -> ParamId {
         self.made += 1;
         ParamId::from(self.made)
+    }
+
+    /// A number between `-bound` and `bound`.
+    fn within(&mut self, bound: f64) -> f64 {
+        bound * (2.0 * self.unit() - 1.0)
     }
 
     /// A number in `[0, 1)`, of 53 random bits.

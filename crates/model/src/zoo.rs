@@ -4,6 +4,7 @@ use burn::backend::{Backend, DispatchDevice};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
+use crate::airbench::{AIRBENCH94, AIRBENCH95, AIRBENCH96, Airbench, FoldedAirbench};
 use crate::backend::CnnBackend;
 use crate::inference::Graph;
 use crate::random::WeightSource;
@@ -20,6 +21,12 @@ pub enum NetworkKind {
     ResNet20,
     /// [`ResNet`] of widths 64, 128, 256, 512 with two blocks each.
     ResNet18,
+    /// [`Airbench`] of widths 64, 256, 256, for 94%.
+    Airbench94,
+    /// [`Airbench`] of widths 128, 384, 384, for 95%.
+    Airbench95,
+    /// [`Airbench`] of widths 128, 384, 512 with three convolutions a group, for 96%.
+    Airbench96,
 }
 
 /// A network cannot be built, or cannot take an input.
@@ -47,9 +54,23 @@ pub enum NetworkError {
 
 impl NetworkKind {
     /// Every network, in the order in which they are listed.
-    pub const ALL: [Self; 3] = [Self::SimpleCnn, Self::ResNet20, Self::ResNet18];
+    pub const ALL: [Self; 6] = [
+        Self::SimpleCnn,
+        Self::ResNet20,
+        Self::ResNet18,
+        Self::Airbench94,
+        Self::Airbench95,
+        Self::Airbench96,
+    ];
     /// Their names.
-    pub const NAMES: [&'static str; 3] = ["simple_cnn", "resnet20", "resnet18"];
+    pub const NAMES: [&'static str; 6] = [
+        "simple_cnn",
+        "resnet20",
+        "resnet18",
+        "airbench94",
+        "airbench95",
+        "airbench96",
+    ];
 
     /// The name in recipes and records.
     #[must_use]
@@ -58,6 +79,9 @@ impl NetworkKind {
             Self::SimpleCnn => "simple_cnn",
             Self::ResNet20 => "resnet20",
             Self::ResNet18 => "resnet18",
+            Self::Airbench94 => "airbench94",
+            Self::Airbench95 => "airbench95",
+            Self::Airbench96 => "airbench96",
         }
     }
 
@@ -81,6 +105,9 @@ impl NetworkKind {
             Self::SimpleCnn => 62_006,
             Self::ResNet20 => 272_474,
             Self::ResNet18 => 11_173_962,
+            Self::Airbench94 => 1_971_352,
+            Self::Airbench95 => 4_604_440,
+            Self::Airbench96 => 9_915_416,
         }
     }
 }
@@ -94,11 +121,14 @@ pub enum Network {
     SimpleCnn(SimpleCnn),
     /// See [`ResNet`].
     ResNet(ResNet),
+    /// See [`Airbench`].
+    Airbench(Airbench),
 }
 
 impl Network {
     /// The network `kind` for `classes` classes on `device`, with the initial weights of `seed`:
-    /// PyTorch's default for [`SimpleCnn`], Kaiming's for [`ResNet`].
+    /// PyTorch's default for [`SimpleCnn`], Kaiming's for [`ResNet`], and filters that pass their
+    /// input through for [`Airbench`], whose first layer waits for [`Network::whitened`].
     ///
     /// # Errors
     /// [`NetworkError::Classes`] for fewer than two classes, before any tensor is made.
@@ -118,6 +148,9 @@ impl Network {
             NetworkKind::ResNet18 => {
                 Self::ResNet(ResNet::new(source, &[64, 128, 256, 512], 2, classes))
             }
+            NetworkKind::Airbench94 => Self::Airbench(Airbench::new(source, AIRBENCH94, classes)),
+            NetworkKind::Airbench95 => Self::Airbench(Airbench::new(source, AIRBENCH95, classes)),
+            NetworkKind::Airbench96 => Self::Airbench(Airbench::new(source, AIRBENCH96, classes)),
         })
     }
 
@@ -144,7 +177,35 @@ impl Network {
         Ok(match self {
             Self::SimpleCnn(network) => network.forward(images),
             Self::ResNet(network) => network.forward(images),
+            Self::Airbench(network) => network.forward(images),
         })
+    }
+
+    /// The network with a first layer computed from `images`, normalised and of `[count, 3, 32, 32]`
+    /// row by row, where it has such a layer: see [`whitening`](crate::whitening). Others are as they
+    /// were.
+    #[must_use]
+    pub fn whitened(self, images: &[f32]) -> Self {
+        match self {
+            Self::Airbench(network) => Self::Airbench(network.whitened(images)),
+            other => other,
+        }
+    }
+
+    /// Whether [`Network::whitened`] changes the network.
+    #[must_use]
+    pub fn whitens(&self) -> bool {
+        matches!(self, Self::Airbench(_))
+    }
+
+    /// The network whose whitening layer's bias trains, or does not; others are as they were. It
+    /// trains at first. Once it does not, a step is cheaper.
+    #[must_use]
+    pub fn train_whitening_bias(self, trains: bool) -> Self {
+        match self {
+            Self::Airbench(network) => Self::Airbench(network.train_whitening_bias(trains)),
+            other => other,
+        }
     }
 
     /// The network for inference: normalisations by the running statistics, folded into
@@ -154,6 +215,7 @@ impl Network {
         match self {
             Self::SimpleCnn(network) => FoldedNetwork::SimpleCnn(network.clone()),
             Self::ResNet(network) => FoldedNetwork::ResNet(network.folded()),
+            Self::Airbench(network) => FoldedNetwork::Airbench(network.folded()),
         }
     }
 }
@@ -166,6 +228,8 @@ pub enum FoldedNetwork {
     SimpleCnn(SimpleCnn),
     /// See [`FoldedResNet`].
     ResNet(FoldedResNet),
+    /// See [`FoldedAirbench`].
+    Airbench(FoldedAirbench),
 }
 
 impl FoldedNetwork {
@@ -178,6 +242,7 @@ impl FoldedNetwork {
         Ok(match self {
             Self::SimpleCnn(network) => network.forward(images),
             Self::ResNet(network) => network.forward(images),
+            Self::Airbench(network) => network.forward(images),
         })
     }
 
@@ -187,6 +252,7 @@ impl FoldedNetwork {
         Graph::of(|graph, images| match self {
             Self::SimpleCnn(network) => network.run(graph, images),
             Self::ResNet(network) => network.run(graph, images),
+            Self::Airbench(network) => network.run(graph, images),
         })
     }
 }

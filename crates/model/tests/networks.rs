@@ -3,21 +3,25 @@
 
 use burn::backend::NdArray;
 use burn::backend::ndarray::NdArrayDevice;
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Distribution, Tensor};
-use model::{Network, NetworkError, NetworkKind};
+use model::layers::Conv2d;
+use model::random::WeightSource;
+use model::{Network, NetworkError, NetworkKind, Role};
 
 const CLASSES: usize = 10;
 
 #[derive(Default)]
 struct Trainable {
     count: usize,
+    ids: Vec<ParamId>,
 }
 
 impl ModuleVisitor for Trainable {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if param.is_require_grad() {
             self.count += param.val().shape().num_elements();
+            self.ids.push(param.id);
         }
     }
 }
@@ -76,15 +80,18 @@ fn a_graph_holds_every_parameter_and_takes_values_only_after_they_are_given() {
             .iter()
             .map(|p| p.shape.iter().product::<usize>());
         let total: usize = sizes.sum();
-        // A folded normalisation has a bias in place of a scale and a shift of each channel.
-        let folded = graph.parameters.iter().filter(|p| p.name.ends_with("bias"));
-        let channels: usize = folded.map(|p| p.values.dims()[0]).sum();
-        let normalised = if kind == NetworkKind::SimpleCnn {
-            0
-        } else {
-            channels - CLASSES
+        let biases = graph.parameters.iter().filter(|p| p.name.ends_with("bias"));
+        let channels: usize = biases.map(|p| p.values.dims()[0]).sum();
+        let expected = match kind {
+            NetworkKind::SimpleCnn => kind.parameters(),
+            // A folded normalisation has a bias in place of a scale and a shift of each channel.
+            NetworkKind::ResNet20 | NetworkKind::ResNet18 => {
+                kind.parameters() - (channels - CLASSES)
+            }
+            // The filters of the first layer do not train, and the head gets biases of 0.
+            _ => kind.parameters() + 24 * 3 * 2 * 2 + CLASSES,
         };
-        assert_eq!(total + normalised, kind.parameters(), "{}", kind.name());
+        assert_eq!(total, expected, "{}", kind.name());
         let mut known: Vec<String> = graph.parameters.iter().map(|p| p.name.clone()).collect();
         known.push(model::inference::Graph::INPUT.to_owned());
         for node in &graph.nodes {
@@ -96,5 +103,175 @@ fn a_graph_holds_every_parameter_and_takes_values_only_after_they_are_given() {
             known.push(node.output.clone());
         }
         assert_eq!(known.last(), Some(&graph.output));
+    }
+}
+
+/// The airbench networks.
+const AIRBENCH: [NetworkKind; 3] = [
+    NetworkKind::Airbench94,
+    NetworkKind::Airbench95,
+    NetworkKind::Airbench96,
+];
+
+#[test]
+fn every_trainable_parameter_has_a_role_that_trains() {
+    for kind in NetworkKind::ALL {
+        let network = build(kind, &Device::ndarray().autodiff());
+        let mut trainable = Trainable::default();
+        network.visit(&mut trainable);
+        let roles = network.roles();
+        let mut frozen = roles
+            .iter()
+            .filter(|parameter| parameter.role == Role::Frozen);
+        assert_eq!(frozen.next().is_some(), AIRBENCH.contains(&kind));
+        let ids = trainable.ids;
+        let training = roles
+            .iter()
+            .filter(|parameter| parameter.role != Role::Frozen);
+        assert_eq!(
+            training.map(|p| p.id).collect::<Vec<_>>(),
+            ids,
+            "{}",
+            kind.name()
+        );
+        let of = |role| {
+            roles
+                .iter()
+                .filter(|parameter| parameter.role == role)
+                .count()
+        };
+        assert_eq!(of(Role::Head), 1, "{}", kind.name());
+    }
+}
+
+#[test]
+fn parameters_are_named_as_in_pytorch_and_known_by_what_they_are_for() {
+    let network = build(NetworkKind::Airbench96, &Device::ndarray());
+    let roles = network.roles();
+    let found = |path: &str| {
+        let parameter = roles.iter().find(|parameter| parameter.path == path);
+        parameter.map(|parameter| parameter.role)
+    };
+    assert_eq!(found("whiten.weight"), Some(Role::Frozen));
+    assert_eq!(found("whiten.bias"), Some(Role::WhiteningBias));
+    assert_eq!(found("groups.0.conv1.weight"), Some(Role::Filter));
+    assert_eq!(found("groups.2.norm3.weight"), Some(Role::Frozen));
+    assert_eq!(found("groups.2.norm3.bias"), Some(Role::NormShift));
+    assert_eq!(found("head.weight"), Some(Role::Head));
+    assert_eq!(roles.len(), 2 + 3 * 9 + 1);
+    let roles = build(NetworkKind::ResNet20, &Device::ndarray()).roles();
+    let found = |path: &str| {
+        let parameter = roles.iter().find(|parameter| parameter.path == path);
+        parameter.map(|parameter| parameter.role)
+    };
+    assert_eq!(found("stages.1.0.shortcut.1.weight"), Some(Role::NormScale));
+    assert_eq!(found("stages.1.0.shortcut.0.weight"), Some(Role::Filter));
+    assert_eq!(found("bn1.bias"), Some(Role::NormShift));
+    assert_eq!(found("fc.bias"), Some(Role::Bias));
+}
+
+#[test]
+fn a_whitened_network_trains_on_without_its_filters_and_in_the_end_without_their_bias() {
+    let device = Device::ndarray().autodiff();
+    let images = images(4, &device);
+    let values: Vec<f32> = images.clone().into_data().iter().collect();
+    let plain = build(NetworkKind::Airbench94, &device);
+    assert!(plain.whitens());
+    let network = plain.clone().whitened(&values);
+    let a = network.forward(images.clone()).unwrap();
+    let b = plain.forward(images.clone()).unwrap();
+    assert!((a.clone() - b).abs().max().into_scalar::<f32>() > 1e-3);
+    let count = |network: &Network| {
+        let mut trainable = Trainable::default();
+        network.visit(&mut trainable);
+        trainable.count
+    };
+    assert_eq!(count(&network), NetworkKind::Airbench94.parameters());
+    let fixed = network.clone().train_whitening_bias(false);
+    assert_eq!(count(&fixed), NetworkKind::Airbench94.parameters() - 24);
+    let gradients = |network: &Network| {
+        let loss = network.forward(images.clone()).unwrap();
+        let loss = loss.clone() * loss;
+        let mut found = WithGradient {
+            gradients: &loss.sum().backward(),
+            names: Vec::new(),
+        };
+        network.visit(&mut found);
+        found.names.len()
+    };
+    assert_eq!(gradients(&network), 1 + 3 * 4 + 1);
+    assert_eq!(gradients(&fixed), 3 * 4 + 1);
+    let again = fixed.train_whitening_bias(true);
+    assert_eq!(gradients(&again), 1 + 3 * 4 + 1);
+}
+
+struct WithGradient<'a> {
+    gradients: &'a burn::tensor::Gradients,
+    names: Vec<u64>,
+}
+
+impl ModuleVisitor for WithGradient<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if param.val().grad(self.gradients).is_some() {
+            self.names.push(param.id.val());
+        }
+    }
+}
+
+#[test]
+fn identity_filters_pass_their_channels_through() {
+    let device = &Device::ndarray();
+    let conv = Conv2d::identity(&mut WeightSource::new(3, device), [5, 2, 3]);
+    let mut filters = Filters::default();
+    conv.visit(&mut filters);
+    let filters = filters.0;
+    assert_eq!(filters.len(), 5 * 2 * 9);
+    for (index, value) in filters.iter().enumerate() {
+        let (filter, channel, tap) = (index / 18, index / 9 % 2, index % 9);
+        if filter < 2 {
+            let expected = f32::from(u8::from(filter == channel && tap == 4));
+            assert_eq!(
+                *value, expected,
+                "filter {filter}, channel {channel}, tap {tap}"
+            );
+        } else {
+            assert!(value.abs() <= 1.0 / 18.0_f32.sqrt());
+        }
+    }
+    assert!(filters[36..].iter().any(|value| value.abs() > 0.1));
+}
+
+#[derive(Default)]
+struct Filters(Vec<f32>);
+
+impl ModuleVisitor for Filters {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.extend(param.val().into_data().iter::<f32>());
+    }
+}
+
+#[test]
+fn in_inference_the_running_statistics_normalise() {
+    // A batch that is seen again and again makes the running statistics its own.
+    let device = Device::ndarray().autodiff();
+    for kind in AIRBENCH {
+        let network = build(kind, &device);
+        let images = images(6, &device);
+        let mut logits = network.forward(images.clone()).unwrap();
+        for _ in 0..60 {
+            logits = network.forward(images.clone()).unwrap();
+        }
+        let folded = network.valid().folded();
+        let inferred = folded.forward(images.inner()).unwrap();
+        let difference = (logits.inner() - inferred.clone()).abs().max();
+        let scale = inferred.abs().max().into_scalar::<f32>();
+        // The running variance is the unbiased one: the last group has 6 images of 3 by 3 pixels.
+        let difference = difference.into_scalar::<f32>();
+        assert!(
+            difference < 0.1 * scale,
+            "{}: {difference} of {scale}",
+            kind.name()
+        );
+        assert!(difference > 0.0, "{}", kind.name());
     }
 }

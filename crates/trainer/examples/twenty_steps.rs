@@ -43,10 +43,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let folder = Path::new(folder);
     fs::create_dir_all(folder)?;
     let batch_size: usize = batch.parse()?;
-    let network = Network::init(NetworkKind::from_name(network)?, 10, 0, &device)?;
-    weights::save_safetensors(&network, &folder.join("weights.safetensors"))?;
     let images = generate(Part::Train, STEPS * batch_size, 0);
     let epoch = Loader::all(images, LoaderConfig::training(batch_size, 0))?.epoch(0);
+    let mut host = HostBatch::default();
+    epoch.batch(0, &mut host)?;
+    let network = Network::init(NetworkKind::from_name(network)?, 10, 0, &device)?;
+    let network = network.whitened(&host.images);
+    weights::save_safetensors(&network, &folder.join("weights.safetensors"))?;
     let sgd = OptimizerSpec::Sgd {
         lr: LEARNING_RATE,
         momentum: 0.9,
@@ -56,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut classifier = Classifier::new(network, 0.0).train();
     let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier)?;
-    let (mut host, mut batches, mut losses) = (HostBatch::default(), Vec::new(), Vec::new());
+    let (mut batches, mut losses) = (Vec::new(), Vec::new());
     for step in 0..STEPS {
         epoch.batch(step, &mut host)?;
         batches.extend(host.images.iter().flat_map(|value| value.to_le_bytes()));

@@ -9,7 +9,8 @@ use crate::context::{Context, Scratch};
 use crate::conv::{BackwardInput, BackwardWeight, Forward, images_from};
 use crate::divide::Chunked;
 use crate::image::{
-    Activate, AddGated, Affine, GradientSums, Grid, NormGradient, Shortcut, SquareSums,
+    Activate, ActivateGelu, AddGated, Affine, GeluInput, GradientSums, Grid, MaxPool, NormGradient,
+    NormPoolGradient, Shortcut, SquareSums, WINDOW,
 };
 use crate::layout::Frame;
 use crate::partition::images_per_chunk;
@@ -42,6 +43,8 @@ pub(super) enum Input<'a> {
     Plain(Images<'a>),
     /// `relu(x * scale + shift)` of images whose channels lie side by side.
     Activated(&'a [f32], Affine<'a>),
+    /// `gelu(x * scale + shift)` of such images.
+    Gelu(&'a [f32], Affine<'a>),
 }
 
 impl Input<'_> {
@@ -63,6 +66,13 @@ impl Input<'_> {
                 }
                 Self::Plain(Images::Pixels(x)) => (x, None),
                 Self::Activated(x, affine) => (x, Some(affine)),
+                Self::Gelu(x, affine) => {
+                    let x = images_from(x, image, len);
+                    let around = None;
+                    let input = GeluInput { x, affine, around };
+                    context.compute(ActivateGelu { grid, input, out });
+                    continue;
+                }
             };
             context.compute(Activate {
                 grid,
@@ -75,18 +85,33 @@ impl Input<'_> {
     }
 }
 
+/// Elements of an image that a normalisation after a convolution takes: the convolution's output,
+/// or the maxima of its windows of 2 by 2 pixels.
+pub(super) fn normalized_len(shape: &ConvShape, pooled: bool) -> usize {
+    if pooled {
+        (shape.out_height / WINDOW) * (shape.out_width / WINDOW) * shape.out_channels
+    } else {
+        shape.out_image_len()
+    }
+}
+
 /// Convolves the batch into `c` and gives the sums of its values and of their squares by channel,
-/// `[2, out_channels]`.
+/// `[2, out_channels]`. With `places`, `c` takes the maxima of windows of 2 by 2 pixels, and
+/// `places` where they were.
 fn forward<'c>(
     context: &'c Context,
     shape: &ConvShape,
     input: Input<'_>,
     weight: &[f32],
     c: &mut [f32],
+    places: Option<&mut [u8]>,
 ) -> Scratch<'c, f64> {
     let forward = Forward::new(context, shape, weight);
     let (frame, most) = (forward.frame(), forward.images_at_a_time());
-    let len = shape.out_image_len();
+    let pooled = places.is_some();
+    let len = normalized_len(shape, pooled);
+    let places = places.unwrap_or_default();
+    let unpooled_len = if pooled { shape.out_image_len() } else { 0 };
     let sums_len = 2 * shape.out_channels;
     let per_chunk = images_per_chunk(shape.batch, sums_len)
         .max(most)
@@ -96,15 +121,35 @@ fn forward<'c>(
     let parts = (
         Chunked::new(c, per_chunk * len),
         Chunked::new(&mut partials, sums_len),
+        Chunked::new(places, if pooled { per_chunk * len } else { 0 }),
     );
-    context.divide(chunks, parts, |chunk, (c, sums)| {
+    context.divide(chunks, parts, |chunk, (c, sums, places)| {
         sums.data.fill(0.0);
         let mut framed = context.floats(most * frame.len());
+        let mut unpooled = context.floats(most * unpooled_len);
+        let mut places = places.data.chunks_mut(len);
         for (group, c) in c.data.chunks_mut(most * len).enumerate() {
             let images = c.len() / len;
             let first = chunk * per_chunk + group * most;
             input.load(context, &frame, first, images, &mut framed);
-            forward.run(context, images, &framed, c);
+            if pooled {
+                forward.run(context, images, &framed, &mut unpooled);
+                let unpooled = unpooled.chunks_exact(unpooled_len);
+                for ((x, maxima), places) in
+                    unpooled.zip(c.chunks_exact_mut(len)).zip(places.by_ref())
+                {
+                    context.compute(MaxPool {
+                        height: shape.out_height,
+                        width: shape.out_width,
+                        channels: shape.out_channels,
+                        x,
+                        maxima,
+                        places,
+                    });
+                }
+            } else {
+                forward.run(context, images, &framed, c);
+            }
             for x in c.chunks_exact(len) {
                 context.compute(SquareSums {
                     x,
@@ -117,7 +162,8 @@ fn forward<'c>(
     total(context, &partials, sums_len)
 }
 
-/// Convolves, writes the batch's statistics, and gives what normalises by them.
+/// Convolves, takes maxima of windows where there are `places` for them, writes the batch's
+/// statistics, and gives what normalises by them.
 pub(super) fn convolve<'c>(
     context: &'c Context,
     shape: &ConvShape,
@@ -125,21 +171,22 @@ pub(super) fn convolve<'c>(
     parameters: &Parameters,
     eps: f32,
     out: &mut Convolved,
+    places: Option<&mut [u8]>,
 ) -> Result<ScaleAndShift<'c>, ShapeError> {
+    let len = shape.batch * normalized_len(shape, places.is_some());
     parameters.check(shape)?;
-    out.check(shape)?;
-    let sums = forward(context, shape, input, parameters.weight, out.c);
-    statistics(&sums, values(shape), out.mean, out.variance);
+    out.check(shape, len)?;
+    if let Some(places) = &places {
+        check_len("places", places, len)?;
+    }
+    let sums = forward(context, shape, input, parameters.weight, out.c, places);
+    let count = (len / shape.out_channels) as f64;
+    statistics(&sums, count, out.mean, out.variance);
     let of_batch = Statistics {
         mean: out.mean,
         variance: out.variance,
     };
     Ok(ScaleAndShift::new(context, parameters, &of_batch, eps))
-}
-
-/// Values of a channel of the output.
-fn values(shape: &ConvShape) -> f64 {
-    (shape.batch * shape.out_pixels()) as f64
 }
 
 /// An output image.
@@ -183,7 +230,11 @@ pub(super) fn gradient_sums<'c>(
 }
 
 /// The sums of all chunks, added in their order.
-fn total<'c>(context: &'c Context, partials: &[f64], sums_len: usize) -> Scratch<'c, f64> {
+pub(super) fn total<'c>(
+    context: &'c Context,
+    partials: &[f64],
+    sums_len: usize,
+) -> Scratch<'c, f64> {
     let mut total = context.doubles(sums_len);
     total.fill(0.0);
     for partial in partials.chunks_exact(sums_len.max(1)) {
@@ -200,6 +251,8 @@ struct OutputGradient<'a> {
     gradient: &'a [f32],
     gate: Option<&'a [f32]>,
     c: &'a [f32],
+    /// Where maxima of windows were taken before the normalisation, their places.
+    places: Option<&'a [u8]>,
     /// `[3, out_channels]`, see [`NormGradient`].
     factors: &'a [f32],
 }
@@ -213,7 +266,22 @@ impl OutputGradient<'_> {
         images: usize,
         framed: &mut [f32],
     ) {
-        let (grid, len) = (Grid::inside(frame), frame.image_len());
+        let grid = Grid::inside(frame);
+        if let Some(places) = self.places {
+            let len = (frame.height / WINDOW) * (frame.width / WINDOW) * frame.channels;
+            for (image, out) in (first..).zip(frame.cleared(images, framed)) {
+                context.compute(NormPoolGradient {
+                    grid,
+                    gradient: images_from(self.gradient, image, len),
+                    x: images_from(self.c, image, len),
+                    places: places.get(image * len..).unwrap_or_default(),
+                    factors: self.factors,
+                    out,
+                });
+            }
+            return;
+        }
+        let len = frame.image_len();
         for (image, out) in (first..).zip(frame.cleared(images, framed)) {
             context.compute(NormGradient {
                 grid,
@@ -248,6 +316,9 @@ pub(super) struct Backward<'a> {
     pub(super) gradient: &'a [f32],
     /// It counts only where this is above zero.
     pub(super) gate: Option<&'a [f32]>,
+    /// Where maxima of windows of 2 by 2 pixels were taken before the normalisation, their places;
+    /// what is saved and the gradient are then of these maxima, and there is no gate.
+    pub(super) places: Option<&'a [u8]>,
     /// The sums by channel of what counts of it, and of its products with the convolution's output.
     pub(super) sums: (&'a [f64], &'a [f64]),
 }
@@ -268,7 +339,7 @@ impl Backward<'_> {
         let factors = gradient_factors(
             context,
             self.sums,
-            values(shape),
+            (self.saved.c.len() / shape.out_channels) as f64,
             self.parameters.gamma,
             &self.saved.statistics,
             self.eps,
@@ -278,6 +349,7 @@ impl Backward<'_> {
             gradient: self.gradient,
             gate: self.gate,
             c: self.saved.c,
+            places: self.places,
             factors: &factors,
         };
         let by_weight = BackwardWeight::new(context, shape);

@@ -66,16 +66,18 @@ impl Parameters<'_> {
 }
 
 impl Convolved<'_> {
-    pub(super) fn check(&self, shape: &ConvShape) -> Result<(), ShapeError> {
-        check_len("c", self.c, shape.output_len())?;
+    /// `len` elements are what the normalisation takes.
+    pub(super) fn check(&self, shape: &ConvShape, len: usize) -> Result<(), ShapeError> {
+        check_len("c", self.c, len)?;
         check_len("mean", self.mean, shape.out_channels)?;
         check_len("variance", self.variance, shape.out_channels)
     }
 }
 
 impl SavedConvolution<'_> {
-    pub(super) fn check(&self, shape: &ConvShape) -> Result<(), ShapeError> {
-        check_len("c", self.c, shape.output_len())?;
+    /// `len` elements are what the normalisation takes.
+    pub(super) fn check(&self, shape: &ConvShape, len: usize) -> Result<(), ShapeError> {
+        check_len("c", self.c, len)?;
         check_len("mean", self.statistics.mean, shape.out_channels)?;
         check_len("variance", self.statistics.variance, shape.out_channels)
     }

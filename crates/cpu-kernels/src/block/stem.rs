@@ -57,7 +57,7 @@ pub fn forward(
         variance: out.variance,
     };
     let plain = Input::Plain(x);
-    let scale = convolve(context, shape, plain, parameters, eps, &mut convolved)?;
+    let scale = convolve(context, shape, plain, parameters, eps, &mut convolved, None)?;
     let len = shape.out_image_len();
     let c = &*convolved.c;
     context.divide(shape.batch, Chunked::new(out.y, len), |image, y| {
@@ -94,7 +94,7 @@ pub fn backward(
         statistics: saved.statistics,
     };
     parameters.check(shape)?;
-    convolution.check(shape)?;
+    convolution.check(shape, shape.output_len())?;
     gradients.check(shape)?;
     check_images("x", &saved.x, shape.input_len())?;
     for (name, slice) in [("y", saved.y), ("dy", dy)] {
@@ -112,6 +112,7 @@ pub fn backward(
         eps,
         gradient: dy,
         gate: Some(saved.y),
+        places: None,
         sums: sums.split_at(shape.out_channels),
     };
     let dx = if dx.is_empty() {

@@ -3,6 +3,8 @@
 #![allow(unsafe_code)]
 
 use super::{Grid, load, store};
+use crate::activation::Activation;
+use crate::simd::gelu::gelu;
 use crate::simd::{Kernel, Simd};
 
 /// What normalisation does once its statistics are known: `x * scale + shift`, by channel.
@@ -115,7 +117,7 @@ impl Kernel for Activate<'_> {
 ///
 /// The vector and its channels can be read, or `left` elements of each if that is less.
 #[inline(always)]
-unsafe fn normalized<S: Simd>(
+pub(super) unsafe fn normalized<S: Simd>(
     simd: S,
     image: *const f32,
     affine: &Affine,
@@ -131,14 +133,40 @@ unsafe fn normalized<S: Simd>(
     }
 }
 
-/// Adds `bias` by channel and `around` to the dense image `out`, and takes its positive part where
-/// `rectify` asks for it.
+/// Adds `bias` by channel and `around` to the dense image `out`, and activates the sum.
 pub(crate) struct AddBias<'a> {
     pub(crate) grid: Grid,
     pub(crate) bias: &'a [f32],
     pub(crate) around: Option<&'a [f32]>,
-    pub(crate) rectify: bool,
+    pub(crate) activation: Activation,
     pub(crate) out: &'a mut [f32],
+}
+
+impl AddBias<'_> {
+    /// The sum for the vector of `out` at `dense`, whose first channel is `channel`.
+    ///
+    /// # Safety
+    ///
+    /// The vector and its channels can be read, or `left` elements of each if that is less.
+    #[inline(always)]
+    unsafe fn sum<S: Simd>(
+        &self,
+        simd: S,
+        out: *const f32,
+        dense: usize,
+        channel: usize,
+        left: usize,
+    ) -> S::V {
+        // SAFETY: the caller's.
+        unsafe {
+            let y = load(simd, out.add(dense), left);
+            let y = simd.add(y, load(simd, self.bias.as_ptr().add(channel), left));
+            match self.around {
+                Some(around) => simd.add(y, load(simd, around.as_ptr().add(dense), left)),
+                None => y,
+            }
+        }
+    }
 }
 
 impl Kernel for AddBias<'_> {
@@ -156,24 +184,31 @@ impl Kernel for AddBias<'_> {
                 && self.out.len() >= grid.len(),
             "slices hold the image"
         );
-        let (bias, out) = (self.bias.as_ptr(), self.out.as_mut_ptr());
-        // Where nothing is rectified, the least is below every number.
-        let least = simd.splat(if self.rectify { 0.0 } else { f32::NEG_INFINITY });
-        grid.for_each_vector(
-            S::LANES,
-            #[inline(always)]
-            |dense, _, channel, left| {
-                // SAFETY: the lengths were asserted, and `for_each_vector` gives places of this grid
-                // with as many channels left as it says.
-                unsafe {
-                    let y = load(simd, out.add(dense), left);
-                    let mut y = simd.add(y, load(simd, bias.add(channel), left));
-                    if let Some(around) = self.around {
-                        y = simd.add(y, load(simd, around.as_ptr().add(dense), left));
-                    }
-                    store(simd, out.add(dense), simd.max(least, y), left);
-                }
-            },
-        );
+        let out = self.out.as_mut_ptr();
+        // SAFETY: of the blocks below: the lengths were asserted, and `for_each_vector` gives places
+        // of this grid with as many channels left as it says.
+        match self.activation {
+            Activation::None | Activation::Relu => {
+                // Where nothing is rectified, the least is below every number.
+                let rectify = self.activation == Activation::Relu;
+                let least = simd.splat(if rectify { 0.0 } else { f32::NEG_INFINITY });
+                grid.for_each_vector(
+                    S::LANES,
+                    #[inline(always)]
+                    |dense, _, channel, left| unsafe {
+                        let y = simd.max(least, self.sum(simd, out, dense, channel, left));
+                        store(simd, out.add(dense), y, left);
+                    },
+                );
+            }
+            Activation::Gelu => grid.for_each_vector(
+                S::LANES,
+                #[inline(always)]
+                |dense, _, channel, left| unsafe {
+                    let y = gelu(simd, self.sum(simd, out, dense, channel, left));
+                    store(simd, out.add(dense), y, left);
+                },
+            ),
+        }
     }
 }

@@ -5,11 +5,17 @@
 //! still holds.
 
 mod activate;
+mod gelu;
 mod gradient;
+mod pool;
 mod reduce;
 
+use activate::normalized;
+
 pub(crate) use activate::{Activate, AddBias, Affine, Shortcut};
+pub(crate) use gelu::{ActivateGelu, GeluBiasGradient, GeluGradient, GeluInput, OutputGradient};
 pub(crate) use gradient::{AddGated, NormGradient};
+pub(crate) use pool::{MaxPool, NormPoolGradient, PLACES, WINDOW};
 pub(crate) use reduce::{GradientSums, MaskedSums, SquareSums};
 
 use crate::simd::Simd;

@@ -9,7 +9,7 @@ use crate::simd::{Kernel, Simd};
 /// Adds the sums over all pixels of what `at(place, channel, left)` gives to `sums`, `[N,
 /// channels]`.
 #[inline(always)]
-fn reduce<S: Simd, const N: usize>(
+pub(super) fn reduce<S: Simd, const N: usize>(
     simd: S,
     pixels: usize,
     channels: usize,

@@ -60,6 +60,9 @@ pub enum ShapeError {
         /// The places of a window, `kernel * kernel`.
         places: usize,
     },
+    /// Operands of a third convolution are not there exactly where the group has one.
+    #[error("a group has operands of a third convolution exactly where it has one; they differ")]
+    ThirdConvolution,
     /// Parameters or outputs of a projection are not there exactly where the block has one.
     #[error("a block has a projection exactly where it changes the shape; its operands differ")]
     Projection,
@@ -116,7 +119,7 @@ fn elements(operand: &'static str, sizes: &[usize]) -> Result<usize, ShapeError>
 }
 
 /// The places of a kernel along one axis: `(size + 2 padding - kernel) / stride + 1`.
-fn positions(
+pub(crate) fn positions(
     axis: &'static str,
     size: usize,
     kernel: usize,

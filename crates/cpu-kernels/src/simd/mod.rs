@@ -10,6 +10,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+pub(crate) mod gelu;
 mod portable;
 
 use crate::isa::Isa;
@@ -36,6 +37,10 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// The larger of each two lanes; `b` where either is no number.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller of each two lanes; `b` where either is no number.
+    fn min(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c`, rounded once where the instruction set can.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// `c - a * b`, rounded once where the instruction set can.
@@ -45,6 +50,21 @@ pub(crate) trait Simd: Copy {
     /// `yes` where `value` is above `greatest` or is no number, and `no` elsewhere.
     fn where_wins(self, value: Self::V, greatest: Self::V, yes: Self::V, no: Self::V) -> Self::V;
 
+    /// `value` where `a` and `b` are equal, and zero elsewhere.
+    fn where_equal(self, a: Self::V, b: Self::V, value: Self::V) -> Self::V;
+
+    /// The bytes at `from` as numbers.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Simd::LANES) bytes from `from` on can be read.
+    unsafe fn load_bytes(self, from: *const u8) -> Self::V;
+    /// Writes whole numbers from 0 to 255 to `to`, a byte each.
+    ///
+    /// # Safety
+    ///
+    /// [`LANES`](Simd::LANES) bytes from `to` on can be written.
+    unsafe fn store_bytes(self, to: *mut u8, value: Self::V);
     /// The vector at `from`.
     ///
     /// # Safety

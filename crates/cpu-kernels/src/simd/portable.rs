@@ -45,6 +45,14 @@ impl Simd for Portable {
         zip(a, b, |a, b| if a > b { a } else { b })
     }
     #[inline(always)]
+    fn min(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn div(self, a: Lanes, b: Lanes) -> Lanes {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
     fn mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         self.add(self.mul(a, b), c)
     }
@@ -66,6 +74,29 @@ impl Simd for Portable {
             let wins = value.0[lane] > greatest.0[lane] || value.0[lane].is_nan();
             if wins { yes.0[lane] } else { no.0[lane] }
         }))
+    }
+    #[inline(always)]
+    fn where_equal(self, a: Lanes, b: Lanes, value: Lanes) -> Lanes {
+        Lanes(std::array::from_fn(|lane| {
+            if a.0[lane] == b.0[lane] {
+                value.0[lane]
+            } else {
+                0.0
+            }
+        }))
+    }
+    #[inline(always)]
+    unsafe fn load_bytes(self, from: *const u8) -> Lanes {
+        // SAFETY: the caller says that four bytes can be read.
+        Lanes(unsafe { from.cast::<[u8; LANES]>().read() }.map(f32::from))
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(self, to: *mut u8, value: Lanes) {
+        // SAFETY: the caller says that four bytes can be written.
+        unsafe {
+            to.cast::<[u8; LANES]>()
+                .write(value.0.map(|lane| lane as u8))
+        }
     }
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Lanes {

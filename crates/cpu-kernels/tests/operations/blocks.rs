@@ -4,31 +4,31 @@ use cpu_kernels::block::residual::{
     self, BlockGradients, BlockParameters, Convolved, ResidualShape, SavedConvolution,
 };
 use cpu_kernels::block::{Images, NormGradients, Parameters, Statistics, inference, stem};
-use cpu_kernels::{Context, ConvShape, Isa, Precision, reference};
+use cpu_kernels::{Activation, Context, ConvShape, Isa, Precision, reference};
 
 use super::compare::{assert_within, to_f64};
 
 use super::random::Random;
 use super::{new_context, seeds};
 
-const EPS: f32 = 1e-5;
+pub const EPS: f32 = 1e-5;
 
 /// Parameters of a normalised convolution, and room for what it writes.
-struct Layer {
-    shape: ConvShape,
-    weight: Vec<f32>,
-    gamma: Vec<f32>,
-    beta: Vec<f32>,
-    c: Vec<f32>,
-    mean: Vec<f32>,
-    variance: Vec<f32>,
-    by_weight: Vec<f32>,
-    by_gamma: Vec<f32>,
-    by_beta: Vec<f32>,
+pub struct Layer {
+    pub shape: ConvShape,
+    pub weight: Vec<f32>,
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+    pub c: Vec<f32>,
+    pub mean: Vec<f32>,
+    pub variance: Vec<f32>,
+    pub by_weight: Vec<f32>,
+    pub by_gamma: Vec<f32>,
+    pub by_beta: Vec<f32>,
 }
 
 impl Layer {
-    fn new(random: &mut Random, shape: ConvShape) -> Self {
+    pub fn new(random: &mut Random, shape: ConvShape) -> Self {
         let channels = shape.bias_len();
         let nan = |len| vec![f32::NAN; len];
         Self {
@@ -46,69 +46,89 @@ impl Layer {
     }
 }
 
-/// A normalised convolution in double precision.
-struct Exact {
-    /// The standardised output of the convolution.
+/// A normalisation in double precision.
+pub struct Exact {
+    /// The standardised values.
     standard: Vec<f64>,
-    normalized: Vec<f64>,
+    pub normalized: Vec<f64>,
     inverse: Vec<f64>,
 }
 
-fn exact(layer: &Layer, x: &[f64]) -> Exact {
-    let channels = layer.shape.bias_len();
-    let no_bias = vec![0.0; channels];
-    let c = reference::conv2d(&layer.shape, x, &to_f64(&layer.weight), &no_bias);
-    let count = (c.len() / channels) as f64;
-    let of_channel = |k: usize| c.iter().skip(k).step_by(channels).copied();
-    let mean: Vec<f64> = (0..channels)
-        .map(|k| of_channel(k).sum::<f64>() / count)
-        .collect();
-    let inverse: Vec<f64> = (0..channels)
-        .map(|k| {
-            let variance = of_channel(k).map(|x| (x - mean[k]).powi(2)).sum::<f64>() / count;
-            1.0 / (variance + f64::from(EPS)).sqrt()
-        })
-        .collect();
-    let standard: Vec<f64> = c
-        .iter()
-        .enumerate()
-        .map(|(i, x)| (x - mean[i % channels]) * inverse[i % channels])
-        .collect();
-    let normalized = standard
-        .iter()
-        .enumerate()
-        .map(|(i, x)| {
-            x * f64::from(layer.gamma[i % channels]) + f64::from(layer.beta[i % channels])
-        })
-        .collect();
-    Exact {
-        standard,
-        normalized,
-        inverse,
+/// The gradients of a normalisation.
+pub struct NormBackward {
+    pub input: Vec<f64>,
+    pub gamma: Vec<f64>,
+    pub beta: Vec<f64>,
+}
+
+impl Exact {
+    /// `c` normalised with the scale and shift of `layer`.
+    pub fn of(layer: &Layer, c: Vec<f64>) -> Self {
+        let channels = layer.gamma.len();
+        let count = (c.len() / channels) as f64;
+        let of_channel = |k: usize| c.iter().skip(k).step_by(channels).copied();
+        let mean: Vec<f64> = (0..channels)
+            .map(|k| of_channel(k).sum::<f64>() / count)
+            .collect();
+        let inverse: Vec<f64> = (0..channels)
+            .map(|k| {
+                let variance = of_channel(k).map(|x| (x - mean[k]).powi(2)).sum::<f64>() / count;
+                1.0 / (variance + f64::from(EPS)).sqrt()
+            })
+            .collect();
+        let standard: Vec<f64> = c
+            .iter()
+            .enumerate()
+            .map(|(i, x)| (x - mean[i % channels]) * inverse[i % channels])
+            .collect();
+        let normalized = standard
+            .iter()
+            .enumerate()
+            .map(|(i, x)| {
+                x * f64::from(layer.gamma[i % channels]) + f64::from(layer.beta[i % channels])
+            })
+            .collect();
+        Self {
+            standard,
+            normalized,
+            inverse,
+        }
+    }
+
+    pub fn backward(&self, layer: &Layer, dy: &[f64]) -> NormBackward {
+        let channels = layer.gamma.len();
+        let count = (dy.len() / channels) as f64;
+        let sum = |k: usize, of: &dyn Fn(usize) -> f64| -> f64 {
+            (k..dy.len()).step_by(channels).map(of).sum()
+        };
+        let beta: Vec<f64> = (0..channels).map(|k| sum(k, &|i| dy[i])).collect();
+        let gamma: Vec<f64> = (0..channels)
+            .map(|k| sum(k, &|i| dy[i] * self.standard[i]))
+            .collect();
+        let input = (0..dy.len())
+            .map(|i| {
+                let k = i % channels;
+                let inner = dy[i] - beta[k] / count - self.standard[i] * gamma[k] / count;
+                f64::from(layer.gamma[k]) * self.inverse[k] * inner
+            })
+            .collect();
+        NormBackward { input, gamma, beta }
     }
 }
 
+/// A normalised convolution in double precision.
+pub fn exact(layer: &Layer, x: &[f64]) -> Exact {
+    let no_bias = vec![0.0; layer.shape.bias_len()];
+    let c = reference::conv2d(&layer.shape, x, &to_f64(&layer.weight), &no_bias);
+    Exact::of(layer, c)
+}
+
 /// The gradients of a normalised convolution by input, weights, gamma and beta.
-fn exact_backward(layer: &Layer, x: &[f64], forward: &Exact, dy: &[f64]) -> [Vec<f64>; 4] {
-    let channels = layer.shape.bias_len();
-    let count = (dy.len() / channels) as f64;
-    let sum = |k: usize, of: &dyn Fn(usize) -> f64| -> f64 {
-        (k..dy.len()).step_by(channels).map(of).sum()
-    };
-    let by_beta: Vec<f64> = (0..channels).map(|k| sum(k, &|i| dy[i])).collect();
-    let by_gamma: Vec<f64> = (0..channels)
-        .map(|k| sum(k, &|i| dy[i] * forward.standard[i]))
-        .collect();
-    let dc: Vec<f64> = (0..dy.len())
-        .map(|i| {
-            let k = i % channels;
-            let inner = dy[i] - by_beta[k] / count - forward.standard[i] * by_gamma[k] / count;
-            f64::from(layer.gamma[k]) * forward.inverse[k] * inner
-        })
-        .collect();
-    let dx = reference::conv2d_backward_input(&layer.shape, &to_f64(&layer.weight), &dc);
-    let dw = reference::conv2d_backward_weight(&layer.shape, x, &dc);
-    [dx, dw, by_gamma, by_beta]
+pub fn exact_backward(layer: &Layer, x: &[f64], forward: &Exact, dy: &[f64]) -> [Vec<f64>; 4] {
+    let NormBackward { input, gamma, beta } = forward.backward(layer, dy);
+    let dx = reference::conv2d_backward_input(&layer.shape, &to_f64(&layer.weight), &input);
+    let dw = reference::conv2d_backward_weight(&layer.shape, x, &input);
+    [dx, dw, gamma, beta]
 }
 
 fn relu(x: &[f64]) -> Vec<f64> {
@@ -122,7 +142,7 @@ fn gated(gate: &[f64], dy: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
+pub fn add(a: &[f64], b: &[f64]) -> Vec<f64> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
@@ -131,7 +151,7 @@ fn has_clear_signs(values: &[f64]) -> bool {
     values.iter().all(|x| x.abs() > 2e-4)
 }
 
-fn gradients(layer: &mut Layer) -> NormGradients<'_> {
+pub fn gradients(layer: &mut Layer) -> NormGradients<'_> {
     NormGradients {
         weight: &mut layer.by_weight,
         gamma: &mut layer.by_gamma,
@@ -140,14 +160,14 @@ fn gradients(layer: &mut Layer) -> NormGradients<'_> {
 }
 
 #[track_caller]
-fn assert_gradients(case: &dyn std::fmt::Debug, layer: &Layer, expected: &[Vec<f64>; 4]) {
+pub fn assert_gradients(case: &dyn std::fmt::Debug, layer: &Layer, expected: &[Vec<f64>; 4]) {
     assert_within(5e-5, case, &layer.by_weight, &expected[1]);
     assert_within(5e-5, case, &layer.by_gamma, &expected[2]);
     assert_within(5e-5, case, &layer.by_beta, &expected[3]);
 }
 
 /// Every way to compute that this processor has.
-fn ways() -> impl Iterator<Item = (Isa, Precision)> {
+pub fn ways() -> impl Iterator<Item = (Isa, Precision)> {
     let available = Isa::ALL.into_iter().filter(|isa| isa.is_available());
     available.flat_map(|isa| [(isa, Precision::Exact), (isa, Precision::Fast)])
 }
@@ -372,10 +392,14 @@ fn folded_convolutions_agree_with_double_precision() {
             let x = Images::Pixels(&x);
             let prepared = inference::Prepared::new(&context, &shape, &w).unwrap();
             let batch = shape.output()[0];
-            prepared.run(batch, x, &bias, None, false, &mut y).unwrap();
+            prepared
+                .run(batch, x, &bias, None, Activation::None, &mut y)
+                .unwrap();
             assert_within(1e-5, case, &y, &plain);
             let around = Some(&*around);
-            prepared.run(batch, x, &bias, around, true, &mut y).unwrap();
+            prepared
+                .run(batch, x, &bias, around, Activation::Relu, &mut y)
+                .unwrap();
             assert_within(1e-5, case, &y, &whole);
         }
     }

@@ -7,6 +7,7 @@ mod compare;
 mod conv;
 mod conv_pool;
 mod gradients;
+mod groups;
 mod linear;
 mod loss;
 mod optimizer;

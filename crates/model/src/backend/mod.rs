@@ -30,8 +30,9 @@ pub(crate) use cpu::computes_on_cpu;
 pub use cpu::{SettingsError, isa, set_precision, set_threads};
 pub use cpu_kernels::Precision;
 use types::{
-    Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
-    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, SgdStep, Stepped,
+    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
+    Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -212,6 +213,121 @@ pub trait CnnBackend: Backend {
         width: usize,
     ) -> FloatTensor<Self> {
         compose::global_avg_pool_backward::<Self>(dy, height, width)
+    }
+
+    /// `gelu(normalise(a * second))` with `a = gelu(normalise(max_pool(x * first)))`: convolutions of
+    /// 3 by 3 with stride 1, windows of 2 by 2 pixels, each normalisation by the batch's own
+    /// statistics with `epsilon` (Jordan, 2024, arXiv:2404.00498).
+    fn conv_group(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        epsilon: f32,
+    ) -> ConvGroup<Self> {
+        compose::conv_group(x, first, second, epsilon)
+    }
+
+    /// The gradients of [`conv_group`](CnnBackend::conv_group). Where `by_input` does not ask for
+    /// the gradient by the input, `x` of the result is unspecified.
+    #[allow(clippy::too_many_arguments)]
+    fn conv_group_backward(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        #[extension_type] forward: ConvGroup<Self>,
+        dy: FloatTensor<Self>,
+        epsilon: f32,
+        by_input: bool,
+    ) -> ResidualGradients<Self> {
+        let _ = by_input;
+        compose::conv_group_backward(x, [first, second], forward, dy, epsilon)
+    }
+
+    /// `gelu(normalise(b * third) + a)`, where `a` is that of [`conv_group`](CnnBackend::conv_group)
+    /// and `b` its result.
+    fn residual_conv_group(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        #[extension_type] third: ConvNorm<Self>,
+        epsilon: f32,
+    ) -> ResidualConvGroup<Self> {
+        compose::residual_conv_group(x, [first, second, third], epsilon)
+    }
+
+    /// The gradients of [`residual_conv_group`](CnnBackend::residual_conv_group). Where `by_input`
+    /// does not ask for the gradient by the input, `x` of the result is unspecified.
+    #[allow(clippy::too_many_arguments)]
+    fn residual_conv_group_backward(
+        x: FloatTensor<Self>,
+        #[extension_type] first: ConvNorm<Self>,
+        #[extension_type] second: ConvNorm<Self>,
+        #[extension_type] third: ConvNorm<Self>,
+        #[extension_type] forward: ResidualConvGroup<Self>,
+        dy: FloatTensor<Self>,
+        epsilon: f32,
+        by_input: bool,
+    ) -> ResidualConvGroupGradients<Self> {
+        let _ = by_input;
+        let parameters = [first, second, third];
+        compose::residual_conv_group_backward(x, parameters, forward, dy, epsilon)
+    }
+
+    /// `gelu(x * weight + bias)`, a convolution with stride 1 and zero padding. Only the bias has a
+    /// gradient: this is the first layer of a network with fixed filters, or a convolution into
+    /// which a normalisation was folded.
+    fn conv_gelu(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        compose::conv_gelu(x, parameters, padding)
+    }
+
+    /// The gradient of [`conv_gelu`](CnnBackend::conv_gelu) by its bias.
+    fn conv_gelu_backward_bias(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        dy: FloatTensor<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        compose::conv_gelu_backward_bias(x, parameters, dy, padding)
+    }
+
+    /// `gelu(max_pool(x * weight) + bias)`, a convolution of 3 by 3 and windows of 2 by 2 pixels: the
+    /// beginning of a group whose statistics are known.
+    fn conv_pool_gelu(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+    ) -> FloatTensor<Self> {
+        compose::conv_pool_gelu(x, parameters)
+    }
+
+    /// `gelu(x * weight + bias + around)`, a convolution of 3 by 3: the end of a group with a third
+    /// convolution whose statistics are known.
+    fn conv_add_gelu(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+        around: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        compose::conv_add_gelu(x, parameters, around)
+    }
+
+    /// The maximum over all pixels: `[batch, channels, height, width]` to `[batch, channels]`. An
+    /// image has at most 256 pixels.
+    fn global_max_pool(x: FloatTensor<Self>) -> Pooled<Self> {
+        compose::global_max_pool(x)
+    }
+
+    /// The gradient of [`global_max_pool`](CnnBackend::global_max_pool) for images of `height` by
+    /// `width` pixels, whose maxima were at `indices`.
+    fn global_max_pool_backward(
+        dy: FloatTensor<Self>,
+        indices: IntTensor<Self>,
+        height: usize,
+        width: usize,
+    ) -> FloatTensor<Self> {
+        compose::global_max_pool_backward::<Self>(dy, indices, height, width)
     }
 
     /// The mean cross-entropy of `logits`, `[batch, classes]`, against classes, `[batch]`. With a

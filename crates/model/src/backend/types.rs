@@ -106,6 +106,44 @@ pub struct ProjectedResidualGradients<B: Backend> {
     pub projection: ConvNorm<B>,
 }
 
+/// What [`conv_group`](super::CnnBackend::conv_group) gives.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct ConvGroup<B: Backend> {
+    /// The result, `[batch, out_channels, height / 2, width / 2]`.
+    pub y: FloatTensor<B>,
+    /// Where the maxima of the first convolution were. What an index means is the backend's own
+    /// affair.
+    pub places: IntTensor<B>,
+    /// The maxima of the first convolution's output.
+    #[extension_type]
+    pub first: Convolved<B>,
+    /// The second convolution.
+    #[extension_type]
+    pub second: Convolved<B>,
+}
+
+/// What [`residual_conv_group`](super::CnnBackend::residual_conv_group) gives.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct ResidualConvGroup<B: Backend> {
+    /// The result, and the first two convolutions on the way.
+    #[extension_type]
+    pub group: ConvGroup<B>,
+    /// The third convolution.
+    #[extension_type]
+    pub third: Convolved<B>,
+}
+
+/// The gradients by the input and the parameters of a group with a third convolution.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct ResidualConvGroupGradients<B: Backend> {
+    /// By the input, and by the parameters of the first two convolutions.
+    #[extension_type]
+    pub group: ResidualGradients<B>,
+    /// By the parameters of the third convolution.
+    #[extension_type]
+    pub third: ConvNorm<B>,
+}
+
 /// What [`conv_relu_pool`](super::CnnBackend::conv_relu_pool) gives.
 #[derive(ExtensionType, Debug, Clone)]
 pub struct Pooled<B: Backend> {

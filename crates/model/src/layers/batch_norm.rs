@@ -22,6 +22,10 @@ pub struct BatchNorm {
     bias: Param<Tensor<1>>,
     running_mean: RunningState<Tensor<1>>,
     running_var: RunningState<Tensor<1>>,
+    /// The weight of a batch in the running statistics.
+    momentum: f64,
+    /// What is added to a variance before its root is taken.
+    epsilon: f32,
 }
 
 impl BatchNorm {
@@ -33,6 +37,26 @@ impl BatchNorm {
             bias: source.constant([channels], 0.0),
             running_mean: source.statistic([channels], 0.0),
             running_var: source.statistic([channels], 1.0),
+            momentum: MOMENTUM,
+            epsilon: EPSILON,
+        }
+    }
+
+    /// As [`BatchNorm::new`] with weights that stay 1, a batch's weight in the running statistics of
+    /// `momentum`, and `epsilon` added to variances.
+    #[must_use]
+    pub fn shift_only(
+        source: &mut WeightSource,
+        channels: usize,
+        momentum: f64,
+        epsilon: f32,
+    ) -> Self {
+        let norm = Self::new(source, channels);
+        Self {
+            weight: norm.weight.set_require_grad(false),
+            momentum,
+            epsilon,
+            ..norm
         }
     }
 
@@ -49,7 +73,7 @@ impl BatchNorm {
     /// the running statistics.
     pub(super) fn folded(&self, weight: &Param<Tensor<4>>) -> (Tensor<4>, Tensor<1>) {
         let channels = self.weight.val().dims()[0];
-        let scale = self.weight.val() / self.running_var.value().add_scalar(EPSILON).sqrt();
+        let scale = self.weight.val() / self.running_var.value().add_scalar(self.epsilon).sqrt();
         let bias = self.bias.val() - self.running_mean.value() * scale.clone();
         (weight.val() * scale.reshape([channels, 1, 1, 1]), bias)
     }
@@ -60,8 +84,8 @@ impl BatchNorm {
         let count = (images * height * width) as f64;
         // One value a channel has no unbiased variance; PyTorch refuses it, here it counts as is.
         let unbiased = count / (count - 1.0).max(1.0);
-        follow(&self.running_mean, batch.mean, 1.0);
-        follow(&self.running_var, batch.variance, unbiased);
+        follow(&self.running_mean, batch.mean, self.momentum, 1.0);
+        follow(&self.running_var, batch.variance, self.momentum, unbiased);
     }
 }
 
@@ -69,9 +93,10 @@ impl BatchNorm {
 fn follow(
     running: &RunningState<Tensor<1>>,
     batch: burn::backend::tensor::FloatTensor<Dispatch>,
+    momentum: f64,
     factor: f64,
 ) {
-    let kept = running.value_sync().mul_scalar(1.0 - MOMENTUM);
+    let kept = running.value_sync().mul_scalar(1.0 - momentum);
     let batch = Tensor::<1>::from_dispatch(batch).detach();
-    running.update((kept + batch.mul_scalar(factor * MOMENTUM)).detach());
+    running.update((kept + batch.mul_scalar(factor * momentum)).detach());
 }

@@ -37,6 +37,21 @@ impl Conv2d {
         }
     }
 
+    /// Filters of `[out_channels, in_channels, kernel, kernel]` with stride 1, the first
+    /// `in_channels` of which pass their channel through (PyTorch's `dirac_`) and the others uniform
+    /// within `1 / sqrt(in_channels * kernel^2)`, which is PyTorch's default.
+    #[must_use]
+    pub fn identity(
+        source: &mut WeightSource,
+        [out_channels, in_channels, kernel]: [usize; 3],
+    ) -> Self {
+        Self {
+            weight: source.identity_filters([out_channels, in_channels, kernel, kernel]),
+            stride: 1,
+            padding: kernel / 2,
+        }
+    }
+
     /// `relu(norm(convolution))`: `[batch, in_channels, height, width]` to
     /// `[batch, out_channels, height / stride, width / stride]`, by the batch's own statistics; the
     /// running ones follow.
@@ -118,6 +133,33 @@ impl FoldedConv {
     #[must_use]
     pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
         self.compute(x, true)
+    }
+
+    /// The GELU of a convolution with stride 1.
+    #[must_use]
+    pub fn forward_gelu(&self, x: Tensor<4>) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_gelu(
+            x.into_dispatch(),
+            self.affine(),
+            self.padding,
+        ))
+    }
+
+    /// The GELU of the maxima in windows of 2 by 2 pixels of a convolution of 3 by 3 with stride 1.
+    #[must_use]
+    pub fn forward_pool_gelu(&self, x: Tensor<4>) -> Tensor<4> {
+        let (x, parameters) = (x.into_dispatch(), self.affine());
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_pool_gelu(x, parameters))
+    }
+
+    /// The GELU of a convolution of 3 by 3 with stride 1 plus `around`.
+    #[must_use]
+    pub fn forward_add_gelu(&self, x: Tensor<4>, around: Tensor<4>) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::conv_add_gelu(
+            x.into_dispatch(),
+            self.affine(),
+            around.into_dispatch(),
+        ))
     }
 
     /// The positive part of [`FoldedConv::forward`] plus `around`, for a convolution of 3 by 3 with

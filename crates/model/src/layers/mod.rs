@@ -5,8 +5,10 @@
 
 mod batch_norm;
 mod conv;
+mod conv_group;
 mod linear;
 mod residual;
+mod whitening;
 
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
@@ -15,13 +17,22 @@ use crate::backend::CnnBackend;
 
 pub use batch_norm::BatchNorm;
 pub use conv::{Conv2d, ConvBias2d, FoldedConv};
+pub use conv_group::{ConvGroup, FoldedGroup};
 pub use linear::Linear;
 pub use residual::{BasicBlock, FoldedBlock};
+pub use whitening::Whitening;
 
 /// The mean over all pixels: `[batch, channels, height, width]` to `[batch, channels]`.
 #[must_use]
 pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as CnnBackend>::global_avg_pool(x.into_dispatch()))
+}
+
+/// The maximum over all pixels, at most 256: `[batch, channels, height, width]` to
+/// `[batch, channels]`.
+#[must_use]
+pub fn global_max_pool(x: Tensor<4>) -> Tensor<2> {
+    Tensor::from_dispatch(<Dispatch as CnnBackend>::global_max_pool(x.into_dispatch()).y)
 }
 
 /// The mean cross-entropy, `[1]`, of logits of `[batch, classes]` against classes, `[batch]`. With a

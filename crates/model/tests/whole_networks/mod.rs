@@ -2,7 +2,7 @@
 //! double precision. The precision is set once for a process, so that exact and fast convolutions
 //! have a binary each.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::module;
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions, PaddedConvOptions};
@@ -15,14 +15,17 @@ const CLASSES: usize = 10;
 /// Images of the batches.
 const SIZES: [usize; 5] = [1, 2, 3, 4, 5];
 
-/// The values of all trainable parameters, in the order of the network's fields.
-#[derive(Default)]
-struct Values(Vec<TensorData>);
+/// The values of all parameters, those that do not train too, in the order of the network's fields.
+struct Values {
+    parameters: Vec<ParamId>,
+    found: Vec<TensorData>,
+}
 
 impl ModuleVisitor for Values {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if param.is_require_grad() {
-            self.0.push(param.val().into_data());
+        // Running statistics come by here too.
+        if self.parameters.contains(&param.id) {
+            self.found.push(param.val().into_data());
         }
     }
 }
@@ -39,6 +42,12 @@ impl ModuleVisitor for ByParameter<'_> {
             self.values.push(gradient.into_data().iter().collect());
         }
     }
+}
+
+/// The exact Gaussian error linear unit of Burn's own operations.
+fn gelu(x: Tensor<4>) -> Tensor<4> {
+    let cdf = x.clone().mul_scalar(std::f64::consts::FRAC_1_SQRT_2).erf();
+    x * (cdf + 1.0).mul_scalar(0.5)
 }
 
 /// A gradient by one parameter, read from those of a loss.
@@ -62,6 +71,47 @@ impl Parameters {
             gradient.into_data().convert::<f32>().iter().collect()
         }));
         tensor
+    }
+
+    /// A parameter that does not train.
+    fn fixed<const D: usize>(&mut self) -> Tensor<D> {
+        let value = self.values.next().unwrap();
+        Tensor::<D>::from_data(value, &self.device).cast(DType::F64)
+    }
+
+    /// A convolution of a group, of which `maxima` asks for maxima of windows.
+    fn shifted_conv(&mut self, x: Tensor<4>, weight: Tensor<4>, maxima: bool) -> Tensor<4> {
+        let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
+        let x = module::conv2d(x, weight, None, PaddedConvOptions::from(options));
+        let x = if maxima {
+            module::max_pool2d(x, MaxPoolOptions::new([2, 2]))
+        } else {
+            x
+        };
+        let (gamma, beta) = (self.fixed(), self.next());
+        module::batch_norm_train(x, gamma, beta, 1e-12).output
+    }
+
+    fn airbench(&mut self, x: Tensor<4>, residual: bool, divisor: f64) -> Tensor<2> {
+        let (filters, bias) = (self.fixed(), self.next());
+        let options = ConvOptions::new([1; 2], [0; 2], [1; 2], 1);
+        let x = module::conv2d(x, filters, Some(bias), PaddedConvOptions::from(options));
+        let mut x = gelu(x);
+        for _ in 0..3 {
+            let weight = self.next();
+            let around = self.shifted_conv(x, weight, true);
+            let around = gelu(around);
+            let weight = self.next();
+            x = gelu(self.shifted_conv(around.clone(), weight, false));
+            if residual {
+                let weight = self.next();
+                x = gelu(self.shifted_conv(x, weight, false) + around);
+            }
+        }
+        let [batch, channels, ..] = x.dims();
+        let x = module::max_pool2d(x, MaxPoolOptions::new([3, 3])).reshape([batch, channels]);
+        let weight = self.next::<2>();
+        x.matmul(weight.transpose()).div_scalar(divisor)
     }
 
     fn conv_norm(&mut self, x: Tensor<4>, stride: usize) -> Tensor<4> {
@@ -140,6 +190,9 @@ fn expected(kind: NetworkKind, size: usize, values: Vec<TensorData>) -> Vec<Vec<
         NetworkKind::SimpleCnn => parameters.simple_cnn(images),
         NetworkKind::ResNet20 => parameters.resnet(images, &[16, 32, 64], 3),
         NetworkKind::ResNet18 => parameters.resnet(images, &[64, 128, 256, 512], 2),
+        NetworkKind::Airbench94 => parameters.airbench(images, false, 256.0),
+        NetworkKind::Airbench95 => parameters.airbench(images, false, 9.0),
+        NetworkKind::Airbench96 => parameters.airbench(images, true, 9.0),
     };
     assert!(parameters.values.next().is_none(), "parameters are left");
     let targets = labels.reshape([size, 1]);
@@ -173,12 +226,16 @@ fn distance(a: &[Vec<f32>], b: &[Vec<f32>]) -> f64 {
 /// order of size.
 fn distances(kind: NetworkKind, device: &Device) -> Vec<f64> {
     let network = Network::init(kind, CLASSES, 7, device).unwrap();
-    let mut values = Values::default();
+    let roles = network.roles().into_iter();
+    let mut values = Values {
+        parameters: roles.map(|parameter| parameter.id).collect(),
+        found: Vec::new(),
+    };
     network.visit(&mut values);
     let mut distances: Vec<f64> = SIZES
         .map(|size| {
             let ours = ours(&network, size, device);
-            let expected = expected(kind, size, values.0.clone());
+            let expected = expected(kind, size, values.found.clone());
             let lens = |all: &[Vec<f32>]| all.iter().map(Vec::len).collect::<Vec<_>>();
             assert_eq!(lens(&ours), lens(&expected));
             distance(&ours, &expected)

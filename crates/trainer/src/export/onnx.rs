@@ -9,15 +9,22 @@ use crate::run::CLASSES;
 use crate::training::TrainError;
 
 /// The version of the format, and that of the operators: of 2021, so that old programs read them too.
-const IR_VERSION: i64 = 8;
-const OPERATORS_VERSION: i64 = 13;
+const VERSIONS_OF_2021: (i64, i64) = (8, 13);
+/// GELU is an operator since 2023.
+const VERSIONS_OF_2023: (i64, i64) = (9, 20);
 
 /// The bytes of a file.
 pub fn to_bytes(graph: &Graph, description: &Description) -> Result<Vec<u8>, TrainError> {
     let initializer = graph.parameters.iter().map(tensor);
+    let gelu = (graph.nodes.iter()).any(|node| node.operation == Operation::Gelu);
+    let (ir_version, operators_version) = if gelu {
+        VERSIONS_OF_2023
+    } else {
+        VERSIONS_OF_2021
+    };
     let image = [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE];
     let model = protobuf::Model {
-        ir_version: Some(IR_VERSION),
+        ir_version: Some(ir_version),
         producer_name: Some("trainer".to_owned()),
         producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
         graph: Some(protobuf::Graph {
@@ -29,7 +36,7 @@ pub fn to_bytes(graph: &Graph, description: &Description) -> Result<Vec<u8>, Tra
         }),
         opset_import: vec![protobuf::OperatorSetId {
             domain: Some(String::new()),
-            version: Some(OPERATORS_VERSION),
+            version: Some(operators_version),
         }],
         metadata_props: (description.entries())
             .map(|(key, value)| protobuf::StringStringEntry {
@@ -101,6 +108,7 @@ fn node(node: &Node) -> protobuf::Node {
             ],
         ),
         Operation::Relu => ("Relu", Vec::new()),
+        Operation::Gelu => ("Gelu", Vec::new()),
         Operation::MaxPool { size } => (
             "MaxPool",
             vec![
@@ -110,6 +118,7 @@ fn node(node: &Node) -> protobuf::Node {
         ),
         Operation::Add => ("Add", Vec::new()),
         Operation::GlobalAveragePool => ("GlobalAveragePool", Vec::new()),
+        Operation::GlobalMaxPool => ("GlobalMaxPool", Vec::new()),
         Operation::Flatten => ("Flatten", vec![Attribute::int("axis", 1)]),
         Operation::Gemm => ("Gemm", vec![Attribute::int("transB", 1)]),
     };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use cifar10::{Images, Loader, LoaderConfig, Normalization};
+use cifar10::{HostBatch, Images, Loader, LoaderConfig, Normalization};
 
 use crate::progress::{FetchProgress, Verbosity};
 use crate::recipe::{DatasetSpec, Normalize, Recipe};
@@ -91,6 +91,28 @@ pub fn normalization(recipe: &Recipe) -> Normalization {
         Normalize::Channel => Normalization::CHANNEL,
         Normalize::Half => Normalization::HALF,
     }
+}
+
+/// How many images a whitening layer is computed from, as in airbench.
+const WHITENING_IMAGES: usize = 5_000;
+
+/// The first training images, from which a network's whitening layer is computed: normalised,
+/// `[count, 3, 32, 32]` row by row.
+///
+/// # Errors
+/// [`cifar10::Error`] where the hold-out does not fit the data.
+pub fn whitening_images(recipe: &Recipe, data: &Data) -> Result<Vec<f32>, cifar10::Error> {
+    let split = cifar10::split(data.train.labels(), recipe.validation, recipe.seed)?;
+    let indices: Vec<_> = split.train.into_iter().take(WHITENING_IMAGES).collect();
+    let config = LoaderConfig {
+        normalization: normalization(recipe),
+        ..LoaderConfig::evaluation(WHITENING_IMAGES)
+    };
+    let mut batch = HostBatch::default();
+    Loader::new(data.train.clone(), indices, config)?
+        .epoch(0)
+        .batch(0, &mut batch)?;
+    Ok(batch.images)
 }
 
 /// Batches of `data` as `recipe` wants them.

@@ -127,6 +127,11 @@ pub fn train(
     };
     let loaders = datasets::loaders(recipe, &data)?;
     let network = Network::init(kind, CLASSES, recipe.seed, &device.clone().autodiff())?;
+    let network = if network.whitens() {
+        network.whitened(&datasets::whitening_images(recipe, &data)?)
+    } else {
+        network
+    };
     let (network, initial) = match (&resumed, &options.init_from) {
         (Some(resumed), _) => (initial::again(network, resumed)?, None),
         (None, Some(file)) => initial::weights(network, file).map(|(n, i)| (n, Some(i)))?,

@@ -36,7 +36,15 @@ pub fn forward(
     let plain = Input::Plain(Images::Pixels(x));
     let (mut out_first, mut out_second) = (out.first, out.second);
     let first = &parameters.first;
-    let first = convolve(context, &shape.first, plain, first, eps, &mut out_first)?;
+    let first = convolve(
+        context,
+        &shape.first,
+        plain,
+        first,
+        eps,
+        &mut out_first,
+        None,
+    )?;
     let activated = Input::Activated(out_first.c, first.affine());
     let second = &parameters.second;
     let second = convolve(
@@ -46,6 +54,7 @@ pub fn forward(
         second,
         eps,
         &mut out_second,
+        None,
     )?;
     let c = &*out_second.c;
     let mut out_projection = out.projection;
@@ -56,7 +65,7 @@ pub fn forward(
     ) {
         (None, None, None) => None,
         (Some(shape), Some(parameters), Some(out)) => {
-            let scale = convolve(context, shape, plain, parameters, eps, out)?;
+            let scale = convolve(context, shape, plain, parameters, eps, out, None)?;
             Some((&*out.c, scale))
         }
         _ => return Err(ShapeError::Projection),
@@ -115,6 +124,7 @@ pub fn backward(
         eps,
         gradient: dy,
         gate: Some(saved.y),
+        places: None,
         sums: (of_gradient, of_second),
     };
     let mask = |first: usize, gradients: &mut [f32], sums: &mut [f64]| {
@@ -146,6 +156,7 @@ pub fn backward(
             eps,
             gradient: dy,
             gate: Some(saved.y),
+            places: None,
             sums: (of_gradient, of_projection),
         };
         let dx = InputGradient::Write(dx);
@@ -161,6 +172,7 @@ pub fn backward(
         eps,
         gradient: &middle,
         gate: None,
+        places: None,
         sums: sums_of_first.split_at(channels),
     };
     if shape.projects() {

@@ -124,7 +124,7 @@ pub(super) fn check_backward(
     let one = |shape: &ConvShape, p: &Parameters, s: &SavedConvolution, g: &NormGradients| {
         p.check(shape)?;
         g.check(shape)?;
-        s.check(shape)
+        s.check(shape, shape.output_len())
     };
     one(
         &shape.first,

@@ -16,9 +16,9 @@ fn channel_mean<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     B::float_mean_dim(B::float_mean_dim(B::float_mean_dim(x, 3), 2), 0)
 }
 
-/// `1 / sqrt(variance + eps)`.
-fn inverse_deviation<B: Backend>(variance: FloatTensor<B>) -> FloatTensor<B> {
-    B::float_recip(B::float_sqrt(B::float_add_scalar(variance, EPSILON.into())))
+/// `1 / sqrt(variance + epsilon)`.
+fn inverse_deviation<B: Backend>(variance: FloatTensor<B>, epsilon: f32) -> FloatTensor<B> {
+    B::float_recip(B::float_sqrt(B::float_add_scalar(variance, epsilon.into())))
 }
 
 /// A convolution, and the statistics of its output.
@@ -28,7 +28,12 @@ fn convolve<B: Backend>(
     stride: usize,
     padding: usize,
 ) -> Convolved<B> {
-    let output = <B as ModuleOps<B>>::conv2d(x, weight, None, conv_options(stride, padding));
+    let options = conv_options(stride, padding);
+    statistics(<B as ModuleOps<B>>::conv2d(x, weight, None, options))
+}
+
+/// What a normalisation takes, and its statistics.
+pub(super) fn statistics<B: Backend>(output: FloatTensor<B>) -> Convolved<B> {
     let mean = channel_mean::<B>(output.clone());
     let centred = B::float_sub(output.clone(), mean.clone());
     let variance = channel_mean::<B>(B::float_mul(centred.clone(), centred));
@@ -40,32 +45,34 @@ fn convolve<B: Backend>(
 }
 
 /// The output of a convolution, normalised to mean 0 and deviation 1.
-fn standardize<B: Backend>(convolved: &Convolved<B>) -> FloatTensor<B> {
+fn standardize<B: Backend>(convolved: &Convolved<B>, epsilon: f32) -> FloatTensor<B> {
     let centred = B::float_sub(convolved.output.clone(), wide::<B>(convolved.mean.clone()));
-    let inverse = inverse_deviation::<B>(wide::<B>(convolved.variance.clone()));
+    let inverse = inverse_deviation::<B>(wide::<B>(convolved.variance.clone()), epsilon);
     B::float_mul(centred, inverse)
 }
 
 /// The output of a convolution, normalised with scale and shift.
-fn normalize<B: Backend>(convolved: &Convolved<B>, parameters: &ConvNorm<B>) -> FloatTensor<B> {
-    let scaled = B::float_mul(standardize(convolved), wide::<B>(parameters.gamma.clone()));
+pub(super) fn normalize<B: Backend>(
+    convolved: &Convolved<B>,
+    parameters: &ConvNorm<B>,
+    epsilon: f32,
+) -> FloatTensor<B> {
+    let gamma = wide::<B>(parameters.gamma.clone());
+    let scaled = B::float_mul(standardize(convolved, epsilon), gamma);
     B::float_add(scaled, wide::<B>(parameters.beta.clone()))
 }
 
-/// The gradients by scale and shift of a normalisation, and by the convolution's output and
-/// weights before it.
-fn normalize_backward<B: Backend>(
-    x: FloatTensor<B>,
+/// The gradients of a normalisation by what it takes, by scale and by shift.
+pub(super) fn output_backward<B: Backend>(
     convolved: &Convolved<B>,
     parameters: &ConvNorm<B>,
     dy: FloatTensor<B>,
-    stride: usize,
-    padding: usize,
-) -> (FloatTensor<B>, ConvNorm<B>) {
+    epsilon: f32,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let output = &convolved.output;
     let count = (dim(output, 0) * dim(output, 2) * dim(output, 3)) as f32;
-    let inverse = inverse_deviation::<B>(wide::<B>(convolved.variance.clone()));
-    let standard = standardize(convolved);
+    let inverse = inverse_deviation::<B>(wide::<B>(convolved.variance.clone()), epsilon);
+    let standard = standardize(convolved, epsilon);
     let mean_dy = channel_mean::<B>(dy.clone());
     let mean_product = channel_mean::<B>(B::float_mul(dy.clone(), standard.clone()));
     let inner = B::float_sub(
@@ -73,8 +80,24 @@ fn normalize_backward<B: Backend>(
         B::float_mul(standard, mean_product.clone()),
     );
     let scale = B::float_mul(inverse, wide::<B>(parameters.gamma.clone()));
-    let d_output = B::float_mul(inner, scale);
     let total = |t| narrow::<B>(B::float_mul_scalar(t, count.into()));
+    (
+        B::float_mul(inner, scale),
+        total(mean_product),
+        total(mean_dy),
+    )
+}
+
+/// The gradients by scale and shift of a normalisation, and by the convolution's output and
+/// weights before it, of stride, padding and epsilon.
+pub(super) fn normalize_backward<B: Backend>(
+    x: FloatTensor<B>,
+    convolved: &Convolved<B>,
+    parameters: &ConvNorm<B>,
+    dy: FloatTensor<B>,
+    (stride, padding, epsilon): (usize, usize, f32),
+) -> (FloatTensor<B>, ConvNorm<B>) {
+    let (d_output, gamma, beta) = output_backward(convolved, parameters, dy, epsilon);
     let weight = <B as ModuleOps<B>>::conv2d_weight_backward(
         x,
         parameters.weight.clone(),
@@ -83,8 +106,8 @@ fn normalize_backward<B: Backend>(
     );
     let gradients = ConvNorm {
         weight,
-        gamma: total(mean_product),
-        beta: total(mean_dy),
+        gamma,
+        beta,
     };
     (d_output, gradients)
 }
@@ -97,7 +120,7 @@ pub(in crate::backend) fn conv_norm_relu<B: Backend>(
 ) -> ConvNormRelu<B> {
     let convolved = convolve(x, parameters.weight.clone(), stride, padding);
     ConvNormRelu {
-        y: relu::<B>(normalize(&convolved, &parameters)),
+        y: relu::<B>(normalize(&convolved, &parameters, EPSILON)),
         convolved,
     }
 }
@@ -116,8 +139,7 @@ pub(in crate::backend) fn conv_norm_relu_backward<B: Backend>(
         &forward.convolved,
         &parameters,
         dy,
-        stride,
-        padding,
+        (stride, padding, EPSILON),
     );
     ConvNormGradients {
         x: input_backward::<B>(x, parameters.weight, d_output, stride, padding),
@@ -134,7 +156,14 @@ pub(in crate::backend) fn conv_norm_relu_backward_parameters<B: Backend>(
     padding: usize,
 ) -> ConvNorm<B> {
     let dy = relu_backward::<B>(forward.y, dy);
-    normalize_backward(x, &forward.convolved, &parameters, dy, stride, padding).1
+    normalize_backward(
+        x,
+        &forward.convolved,
+        &parameters,
+        dy,
+        (stride, padding, EPSILON),
+    )
+    .1
 }
 
 pub(in crate::backend) fn residual<B: Backend>(
@@ -155,9 +184,9 @@ fn block<B: Backend>(
     around: FloatTensor<B>,
 ) -> Residual<B> {
     let of_first = convolve(x, first.weight.clone(), stride, 1);
-    let middle = relu::<B>(normalize(&of_first, &first));
+    let middle = relu::<B>(normalize(&of_first, &first, EPSILON));
     let of_second = convolve(middle, second.weight.clone(), 1, 1);
-    let sum = B::float_add(normalize(&of_second, &second), around);
+    let sum = B::float_add(normalize(&of_second, &second, EPSILON), around);
     Residual {
         y: relu::<B>(sum),
         first: of_first,
@@ -188,13 +217,23 @@ fn block_backward<B: Backend>(
     dy: FloatTensor<B>,
     stride: usize,
 ) -> ResidualGradients<B> {
-    let middle = relu::<B>(normalize(&forward.first, &first));
-    let (d_second, of_second) =
-        normalize_backward(middle.clone(), &forward.second, &second, dy, 1, 1);
+    let middle = relu::<B>(normalize(&forward.first, &first, EPSILON));
+    let (d_second, of_second) = normalize_backward(
+        middle.clone(),
+        &forward.second,
+        &second,
+        dy,
+        (1, 1, EPSILON),
+    );
     let d_middle = input_backward::<B>(middle.clone(), second.weight, d_second, 1, 1);
     let d_middle = relu_backward::<B>(middle, d_middle);
-    let (d_first, of_first) =
-        normalize_backward(x.clone(), &forward.first, &first, d_middle, stride, 1);
+    let (d_first, of_first) = normalize_backward(
+        x.clone(),
+        &forward.first,
+        &first,
+        d_middle,
+        (stride, 1, EPSILON),
+    );
     ResidualGradients {
         x: input_backward::<B>(x, first.weight, d_first, stride, 1),
         first: of_first,
@@ -210,7 +249,7 @@ pub(in crate::backend) fn projected_residual<B: Backend>(
     stride: usize,
 ) -> ProjectedResidual<B> {
     let projected = convolve(x.clone(), projection.weight.clone(), stride, 0);
-    let around = normalize(&projected, &projection);
+    let around = normalize(&projected, &projection, EPSILON);
     ProjectedResidual {
         main: block(x, first, second, stride, around),
         projection: projected,
@@ -230,8 +269,7 @@ pub(in crate::backend) fn projected_residual_backward<B: Backend>(
         &forward.projection,
         &projection,
         dy.clone(),
-        stride,
-        0,
+        (stride, 0, EPSILON),
     );
     let around = input_backward::<B>(x.clone(), projection.weight, d_projected, stride, 0);
     let mut main = block_backward(x, first, second, forward.main, dy, stride);

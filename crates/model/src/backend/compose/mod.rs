@@ -2,6 +2,7 @@
 //! on every backend, and are the reference for kernels.
 
 mod blocks;
+mod groups;
 mod layers;
 
 use burn::backend::ops::{ActivationOps, ConvOptions, ModuleOps};
@@ -12,6 +13,11 @@ use burn::tensor::Shape;
 pub(super) use blocks::{
     conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters,
     projected_residual, projected_residual_backward, residual, residual_backward,
+};
+pub(super) use groups::{
+    conv_add_gelu, conv_gelu, conv_gelu_backward_bias, conv_group, conv_group_backward,
+    conv_pool_gelu, global_max_pool, global_max_pool_backward, residual_conv_group,
+    residual_conv_group_backward,
 };
 pub(super) use layers::{
     conv_bias, conv_bias_add_relu, conv_relu_pool, conv_relu_pool_backward,

@@ -13,15 +13,15 @@ use crate::backend::types::{
 };
 
 /// Parameters of a normalised convolution as they lie in memory.
-struct HostConvNorm<B: HostTensors> {
+pub(super) struct HostConvNorm<B: HostTensors> {
     weight: B::Values,
     gamma: B::Values,
     beta: B::Values,
-    dims: [usize; 4],
+    pub(super) dims: [usize; 4],
 }
 
 impl<B: HostTensors> HostConvNorm<B> {
-    fn new(parameters: ConvNorm<B>) -> Self {
+    pub(super) fn new(parameters: ConvNorm<B>) -> Self {
         Self {
             dims: dims(&parameters.weight),
             weight: B::rows(parameters.weight),
@@ -30,7 +30,7 @@ impl<B: HostTensors> HostConvNorm<B> {
         }
     }
 
-    fn parameters(&self) -> Parameters<'_> {
+    pub(super) fn parameters(&self) -> Parameters<'_> {
         Parameters {
             weight: self.weight.as_slice(),
             gamma: self.gamma.as_slice(),
@@ -40,7 +40,7 @@ impl<B: HostTensors> HostConvNorm<B> {
 }
 
 /// Room for the gradients by the parameters of a normalised convolution.
-struct Gradients {
+pub(super) struct Gradients {
     weight: Vec<f32>,
     gamma: Vec<f32>,
     beta: Vec<f32>,
@@ -48,7 +48,7 @@ struct Gradients {
 }
 
 impl Gradients {
-    fn new(dims: [usize; 4]) -> Self {
+    pub(super) fn new(dims: [usize; 4]) -> Self {
         Self {
             weight: buffer(dims.iter().product()),
             gamma: buffer(dims[0]),
@@ -57,7 +57,7 @@ impl Gradients {
         }
     }
 
-    fn room(&mut self) -> NormGradients<'_> {
+    pub(super) fn room(&mut self) -> NormGradients<'_> {
         NormGradients {
             weight: &mut self.weight,
             gamma: &mut self.gamma,
@@ -65,7 +65,7 @@ impl Gradients {
         }
     }
 
-    fn into_tensors<B: HostTensors>(self) -> ConvNorm<B> {
+    pub(super) fn into_tensors<B: HostTensors>(self) -> ConvNorm<B> {
         let channels = self.dims[0];
         ConvNorm {
             weight: B::from_rows(&self.dims, self.weight),
@@ -76,7 +76,7 @@ impl Gradients {
 }
 
 /// Room for a convolution's output and its statistics.
-struct Room {
+pub(super) struct Room {
     output: Vec<f32>,
     mean: Vec<f32>,
     variance: Vec<f32>,
@@ -84,7 +84,7 @@ struct Room {
 }
 
 impl Room {
-    fn new(dims: [usize; 4]) -> Self {
+    pub(super) fn new(dims: [usize; 4]) -> Self {
         Self {
             output: buffer(dims.iter().product()),
             mean: buffer(dims[1]),
@@ -93,7 +93,7 @@ impl Room {
         }
     }
 
-    fn convolved(&mut self) -> residual::Convolved<'_> {
+    pub(super) fn convolved(&mut self) -> residual::Convolved<'_> {
         residual::Convolved {
             c: &mut self.output,
             mean: &mut self.mean,
@@ -101,7 +101,7 @@ impl Room {
         }
     }
 
-    fn into_tensors<B: HostTensors>(self) -> Convolved<B> {
+    pub(super) fn into_tensors<B: HostTensors>(self) -> Convolved<B> {
         let channels = self.dims[1];
         Convolved {
             output: B::from_pixels(self.dims, self.output),
@@ -112,14 +112,14 @@ impl Room {
 }
 
 /// A convolution's output and its statistics as they lie in memory.
-struct HostConvolved<B: HostTensors> {
+pub(super) struct HostConvolved<B: HostTensors> {
     output: B::Values,
     mean: B::Values,
     variance: B::Values,
 }
 
 impl<B: HostTensors> HostConvolved<B> {
-    fn new(convolved: Convolved<B>) -> Self {
+    pub(super) fn new(convolved: Convolved<B>) -> Self {
         Self {
             output: B::pixels(convolved.output),
             mean: B::rows(convolved.mean),
@@ -134,7 +134,7 @@ impl<B: HostTensors> HostConvolved<B> {
         }
     }
 
-    fn saved(&self) -> residual::SavedConvolution<'_> {
+    pub(super) fn saved(&self) -> residual::SavedConvolution<'_> {
         residual::SavedConvolution {
             c: self.output.as_slice(),
             statistics: self.statistics(),

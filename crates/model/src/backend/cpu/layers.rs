@@ -3,7 +3,9 @@
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use cpu_kernels::block::conv_pool;
-use cpu_kernels::{ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, buffer};
+use cpu_kernels::{
+    Activation, ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, buffer,
+};
 
 use super::packed;
 use super::tensors::{HostImages, HostTensors, Values, dims};
@@ -15,7 +17,7 @@ pub(super) fn conv_bias<B: HostTensors>(
     parameters: Affine<B>,
     around: Option<FloatTensor<B>>,
     [stride, padding]: [usize; 2],
-    rectify: bool,
+    activation: Activation,
 ) -> FloatTensor<B> {
     let shape = checked(ConvShape::new(
         dims(&x),
@@ -34,7 +36,7 @@ pub(super) fn conv_bias<B: HostTensors>(
         x.images(),
         bias.as_slice(),
         around.as_ref().map(Values::as_slice),
-        rectify,
+        activation,
         &mut y,
     ));
     B::from_pixels(shape.output(), y)

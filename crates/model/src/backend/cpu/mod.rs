@@ -5,10 +5,12 @@
 //! | --- | --- |
 //! | `tensors` | how a backend's tensors lie in memory, and how they are made |
 //! | `blocks` | normalised convolutions and residual blocks |
+//! | `groups` | groups of convolutions with GELU, and what stands before and after them |
 //! | `packed` | packed weights of inference |
 //! | `layers` | layers without normalisation, the loss, the optimiser's step |
 
 mod blocks;
+mod groups;
 mod layers;
 mod packed;
 mod tensors;
@@ -18,12 +20,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{DispatchDevice, Flex, NdArray};
 use burn::tensor::Device;
-use cpu_kernels::{Context, ContextError, Isa, Precision};
+use cpu_kernels::{Activation, Context, ContextError, Isa, Precision};
 
 use super::CnnBackend;
 use super::types::{
-    Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy, Pooled,
-    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, SgdStep, Stepped,
+    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
+    Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped,
 };
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -228,7 +231,12 @@ macro_rules! on_host_memory {
                 padding: usize,
                 rectify: bool,
             ) -> FloatTensor<Self> {
-                layers::conv_bias(x, parameters, None, [stride, padding], rectify)
+                let activation = if rectify {
+                    Activation::Relu
+                } else {
+                    Activation::None
+                };
+                layers::conv_bias(x, parameters, None, [stride, padding], activation)
             }
 
             fn conv_bias_add_relu(
@@ -236,7 +244,7 @@ macro_rules! on_host_memory {
                 parameters: Affine<Self>,
                 around: FloatTensor<Self>,
             ) -> FloatTensor<Self> {
-                layers::conv_bias(x, parameters, Some(around), [1, 1], true)
+                layers::conv_bias(x, parameters, Some(around), [1, 1], Activation::Relu)
             }
 
             fn conv_relu_pool(
@@ -295,6 +303,93 @@ macro_rules! on_host_memory {
                 width: usize,
             ) -> FloatTensor<Self> {
                 layers::global_avg_pool_backward::<Self>(dy, height, width)
+            }
+
+            fn conv_group(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                epsilon: f32,
+            ) -> ConvGroup<Self> {
+                groups::conv_group(x, first, second, epsilon)
+            }
+
+            fn conv_group_backward(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                forward: ConvGroup<Self>,
+                dy: FloatTensor<Self>,
+                epsilon: f32,
+                by_input: bool,
+            ) -> ResidualGradients<Self> {
+                groups::conv_group_backward(x, [first, second], forward, dy, epsilon, by_input)
+            }
+
+            fn residual_conv_group(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                third: ConvNorm<Self>,
+                epsilon: f32,
+            ) -> ResidualConvGroup<Self> {
+                groups::residual_conv_group(x, [first, second, third], epsilon)
+            }
+
+            fn residual_conv_group_backward(
+                x: FloatTensor<Self>,
+                first: ConvNorm<Self>,
+                second: ConvNorm<Self>,
+                third: ConvNorm<Self>,
+                forward: ResidualConvGroup<Self>,
+                dy: FloatTensor<Self>,
+                epsilon: f32,
+                by_input: bool,
+            ) -> ResidualConvGroupGradients<Self> {
+                let all = [first, second, third];
+                groups::residual_conv_group_backward(x, all, forward, dy, epsilon, by_input)
+            }
+
+            fn conv_gelu(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                padding: usize,
+            ) -> FloatTensor<Self> {
+                layers::conv_bias(x, parameters, None, [1, padding], Activation::Gelu)
+            }
+
+            fn conv_gelu_backward_bias(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                dy: FloatTensor<Self>,
+                padding: usize,
+            ) -> FloatTensor<Self> {
+                groups::conv_gelu_backward_bias(x, parameters, dy, padding)
+            }
+
+            fn conv_pool_gelu(x: FloatTensor<Self>, parameters: Affine<Self>) -> FloatTensor<Self> {
+                groups::conv_pool_gelu(x, parameters)
+            }
+
+            fn conv_add_gelu(
+                x: FloatTensor<Self>,
+                parameters: Affine<Self>,
+                around: FloatTensor<Self>,
+            ) -> FloatTensor<Self> {
+                layers::conv_bias(x, parameters, Some(around), [1, 1], Activation::Gelu)
+            }
+
+            fn global_max_pool(x: FloatTensor<Self>) -> Pooled<Self> {
+                groups::global_max_pool(x)
+            }
+
+            fn global_max_pool_backward(
+                dy: FloatTensor<Self>,
+                indices: IntTensor<Self>,
+                height: usize,
+                width: usize,
+            ) -> FloatTensor<Self> {
+                groups::global_max_pool_backward::<Self>(dy, indices, height, width)
             }
 
             fn cross_entropy(

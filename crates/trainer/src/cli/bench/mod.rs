@@ -28,7 +28,7 @@ use crate::training::{Batch, Classifier, TrainError, optimizer};
 #[command(args_override_self = true)]
 #[command(after_help = "Example: trainer bench --network resnet20 --batch 128 --json")]
 pub struct Bench {
-    /// simple_cnn, resnet20 or resnet18.
+    /// simple_cnn, resnet20, resnet18, airbench94, airbench95 or airbench96.
     #[arg(long, value_name = "NAME", default_value = "resnet20")]
     network: String,
     /// Images in a batch.
@@ -65,6 +65,12 @@ impl Bench {
             return Err("--stock measures training; leave out --mode infer".into());
         }
         let kind = NetworkKind::from_name(&self.network)?;
+        if self.stock && !StockStep::exists(kind) {
+            let name = &self.network;
+            return Err(
+                format!("--stock has no {name}; take simple_cnn, resnet20 or resnet18").into(),
+            );
+        }
         let choice = common.device.choice()?;
         let device = choice.open()?;
         let batch = self.batch as usize;

@@ -151,15 +151,27 @@ pub(super) struct StockStep {
 }
 
 impl StockStep {
+    /// Whether there is such a network of Burn's own layers.
+    pub(super) fn exists(kind: NetworkKind) -> bool {
+        matches!(
+            kind,
+            NetworkKind::SimpleCnn | NetworkKind::ResNet20 | NetworkKind::ResNet18
+        )
+    }
+
+    /// A step does nothing where there is no such network.
     pub(super) fn new(kind: NetworkKind, batch: Batch, device: &Device) -> Self {
         let network = match kind {
-            NetworkKind::SimpleCnn => Stock::SimpleCnn(SimpleCnn::new(device)),
-            NetworkKind::ResNet20 => Stock::ResNet(ResNet::new(&[16, 32, 64], 3, device)),
-            NetworkKind::ResNet18 => Stock::ResNet(ResNet::new(&[64, 128, 256, 512], 2, device)),
+            NetworkKind::SimpleCnn => Some(Stock::SimpleCnn(SimpleCnn::new(device))),
+            NetworkKind::ResNet20 => Some(Stock::ResNet(ResNet::new(&[16, 32, 64], 3, device))),
+            NetworkKind::ResNet18 => {
+                Some(Stock::ResNet(ResNet::new(&[64, 128, 256, 512], 2, device)))
+            }
+            NetworkKind::Airbench94 | NetworkKind::Airbench95 | NetworkKind::Airbench96 => None,
         };
         let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
         Self {
-            network: Some(network),
+            network,
             optimizer: SgdConfig::new().with_momentum(Some(momentum)).init(),
             batch,
         }

@@ -1,17 +1,29 @@
 //! Each operation tied to its backward operation, for every backend at once.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | here | the operations, which note their backward operations |
+//! | `backward` | those of residual blocks, of layers without normalisation, and of the loss |
+//! | `groups` | those of groups of convolutions |
 
 use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::autodiff::ops::{Backward, OpsKind};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 
 use super::CnnBackend;
 use super::types::{
-    Affine, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual, Residual,
-    SgdStep, Stepped,
+    Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual,
+    Residual, ResidualConvGroup, SgdStep, Stepped,
+};
+use backward::{
+    ConvNormReluBackward, ConvReluPoolBackward, CrossEntropyBackward, GlobalAvgPoolBackward,
+    LinearBackward, ProjectedResidualBackward, ResidualBackward,
+};
+use groups::{
+    ConvGeluBackward, ConvGroupBackward, GlobalMaxPoolBackward, ResidualConvGroupBackward,
 };
 
 /// The parents of an operation that ask for a gradient.
@@ -20,6 +32,9 @@ macro_rules! ids {
         $ops.parents.map(|parent| parent.map(|node| node.id))
     };
 }
+
+mod backward;
+mod groups;
 
 /// Ends an operation whose result is `output`, with what its backward pass will need.
 fn finish<BO, B, C, const N: usize>(
@@ -48,170 +63,6 @@ fn register<B: Backend, const N: usize>(
         if let Some(parent) = parent {
             grads.register::<B>(parent, gradient);
         }
-    }
-}
-
-#[derive(Debug)]
-struct ConvNormReluBackward;
-
-impl<B: CnnBackend> Backward<B, 4> for ConvNormReluBackward {
-    type State = (FloatTensor<B>, ConvNorm<B>, ConvNormRelu<B>, [usize; 2]);
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 4>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let (x, parameters, forward, [stride, padding]) = ops.state;
-        let [of_x, of_weight, of_gamma, of_beta] = ids!(ops);
-        let gradients = if of_x.is_some() {
-            let all = B::conv_norm_relu_backward(x, parameters, forward, dy, stride, padding);
-            register::<B, 1>(grads, [of_x], [all.x]);
-            all.parameters
-        } else {
-            B::conv_norm_relu_backward_parameters(x, parameters, forward, dy, stride, padding)
-        };
-        let ConvNorm {
-            weight,
-            gamma,
-            beta,
-        } = gradients;
-        register::<B, 3>(grads, [of_weight, of_gamma, of_beta], [weight, gamma, beta]);
-    }
-}
-
-#[derive(Debug)]
-struct ResidualBackward;
-
-impl<B: CnnBackend> Backward<B, 7> for ResidualBackward {
-    type State = (FloatTensor<B>, [ConvNorm<B>; 2], Residual<B>);
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 7>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let (x, [first, second], forward) = ops.state;
-        let g = B::residual_backward(x, first, second, forward, dy);
-        let (a, b) = (g.first, g.second);
-        let gradients = [g.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta];
-        register::<B, 7>(grads, ids!(ops), gradients);
-    }
-}
-
-#[derive(Debug)]
-struct ProjectedResidualBackward;
-
-impl<B: CnnBackend> Backward<B, 10> for ProjectedResidualBackward {
-    type State = (
-        FloatTensor<B>,
-        [ConvNorm<B>; 3],
-        ProjectedResidual<B>,
-        usize,
-    );
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 10>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let (x, [first, second, projection], forward, stride) = ops.state;
-        let g = B::projected_residual_backward(x, first, second, projection, forward, dy, stride);
-        let (a, b, c) = (g.main.first, g.main.second, g.projection);
-        let gradients = [
-            g.main.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta, c.weight, c.gamma,
-            c.beta,
-        ];
-        register::<B, 10>(grads, ids!(ops), gradients);
-    }
-}
-
-#[derive(Debug)]
-struct ConvReluPoolBackward;
-
-impl<B: CnnBackend> Backward<B, 3> for ConvReluPoolBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>, Pooled<B>, usize);
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 3>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, forward, pool) = ops.state;
-        let [of_x, of_weight, of_bias] = ids!(ops);
-        let Affine { weight, bias } = if of_x.is_some() {
-            let all = B::conv_relu_pool_backward(x, weight, forward, dy, pool);
-            register::<B, 1>(grads, [of_x], [all.x]);
-            all.parameters
-        } else {
-            B::conv_relu_pool_backward_parameters(x, weight, forward, dy, pool)
-        };
-        register::<B, 2>(grads, [of_weight, of_bias], [weight, bias]);
-    }
-}
-
-#[derive(Debug)]
-struct LinearBackward;
-
-impl<B: CnnBackend> Backward<B, 3> for LinearBackward {
-    type State = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, bool);
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 3>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let (x, weight, y, rectify) = ops.state;
-        let g = B::fully_connected_backward(x, weight, y, dy, rectify);
-        let gradients = [g.x, g.parameters.weight, g.parameters.bias];
-        register::<B, 3>(grads, ids!(ops), gradients);
-    }
-}
-
-#[derive(Debug)]
-struct GlobalAvgPoolBackward;
-
-impl<B: CnnBackend> Backward<B, 1> for GlobalAvgPoolBackward {
-    type State = [usize; 2];
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 1>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let [height, width] = ops.state;
-        let dx = B::global_avg_pool_backward(dy, height, width);
-        register::<B, 1>(grads, ids!(ops), [dx]);
-    }
-}
-
-#[derive(Debug)]
-struct CrossEntropyBackward;
-
-impl<B: CnnBackend> Backward<B, 1> for CrossEntropyBackward {
-    type State = FloatTensor<B>;
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 1>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let factor = grads.consume::<B>(&ops.node);
-        let gradient = B::scale_gradient(ops.state, factor);
-        register::<B, 1>(grads, ids!(ops), [gradient]);
     }
 }
 
@@ -397,6 +248,116 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let gradient = constant::<B, C>(forward.gradient.clone());
         let loss = finish(kind, forward.gradient, forward.loss);
         CrossEntropy { loss, gradient }
+    }
+
+    fn conv_group(
+        x: FloatTensor<Self>,
+        first: ConvNorm<Self>,
+        second: ConvNorm<Self>,
+        epsilon: f32,
+    ) -> ConvGroup<Self> {
+        let (a, b) = (&first, &second);
+        let nodes = [
+            x.node(),
+            a.weight.node(),
+            a.gamma.node(),
+            a.beta.node(),
+            b.weight.node(),
+            b.gamma.node(),
+            b.beta.node(),
+        ];
+        let kind = ConvGroupBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
+        let x = x.into_primitive();
+        let (first, second) = (inner(first), inner(second));
+        let forward = B::conv_group(x.clone(), first.clone(), second.clone(), epsilon);
+        let ConvGroup { y, places, .. } = forward.clone();
+        let of_first = constants(forward.first.clone());
+        let of_second = constants(forward.second.clone());
+        let y = finish(kind, (x, [first, second], forward, epsilon), y);
+        ConvGroup {
+            y,
+            places,
+            first: of_first,
+            second: of_second,
+        }
+    }
+
+    fn residual_conv_group(
+        x: FloatTensor<Self>,
+        first: ConvNorm<Self>,
+        second: ConvNorm<Self>,
+        third: ConvNorm<Self>,
+        epsilon: f32,
+    ) -> ResidualConvGroup<Self> {
+        let (a, b, c) = (&first, &second, &third);
+        let nodes = [
+            x.node(),
+            a.weight.node(),
+            a.gamma.node(),
+            a.beta.node(),
+            b.weight.node(),
+            b.gamma.node(),
+            b.beta.node(),
+            c.weight.node(),
+            c.gamma.node(),
+            c.beta.node(),
+        ];
+        let kind = ResidualConvGroupBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
+        let x = x.into_primitive();
+        let all = [inner(first), inner(second), inner(third)];
+        let [first, second, third] = all.clone();
+        let forward = B::residual_conv_group(x.clone(), first, second, third, epsilon);
+        let ConvGroup { y, places, .. } = forward.group.clone();
+        let of_first = constants(forward.group.first.clone());
+        let of_second = constants(forward.group.second.clone());
+        let of_third = constants(forward.third.clone());
+        let y = finish(kind, (x, all, forward, epsilon), y);
+        ResidualConvGroup {
+            group: ConvGroup {
+                y,
+                places,
+                first: of_first,
+                second: of_second,
+            },
+            third: of_third,
+        }
+    }
+
+    fn conv_gelu(
+        x: FloatTensor<Self>,
+        parameters: Affine<Self>,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let kind = ConvGeluBackward
+            .prepare::<C>([parameters.bias.node()])
+            .compute_bound()
+            .stateful();
+        let x = x.into_primitive();
+        let parameters = Affine {
+            weight: parameters.weight.into_primitive(),
+            bias: parameters.bias.into_primitive(),
+        };
+        let y = B::conv_gelu(x.clone(), parameters.clone(), padding);
+        finish(kind, (x, parameters, padding), y)
+    }
+
+    fn global_max_pool(x: FloatTensor<Self>) -> Pooled<Self> {
+        let kind = GlobalMaxPoolBackward
+            .prepare::<C>([x.node()])
+            .compute_bound()
+            .stateful();
+        let x = x.into_primitive();
+        let size = [x.shape()[2], x.shape()[3]];
+        let forward = B::global_max_pool(x);
+        let places = forward.indices.clone();
+        let y = finish(kind, (forward.indices, size), forward.y);
+        Pooled { y, indices: places }
     }
 
     fn sgd_step(

@@ -2,6 +2,8 @@
 //! Burn's own and against finite differences. One body, for every backend.
 #![allow(deprecated, clippy::unwrap_used)]
 
+mod groups;
+
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, NdArray};
 use burn::tensor::activation::{log_softmax, relu};
 use burn::tensor::module;
@@ -419,6 +421,10 @@ fn operations_agree<B: CnnBackend + Backend<Device: Into<DispatchDevice>>>(devic
     linear_layers_agree(device);
     pooling_and_loss_agree(device);
     inference_agrees(device);
+    groups::groups_agree(device);
+    groups::convolutions_with_gelu_agree(device);
+    groups::global_maxima_agree(device);
+    groups::folded_groups_agree(device);
     steps_agree(device);
 }
 
