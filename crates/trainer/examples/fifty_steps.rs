@@ -50,10 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let epoch = Loader::all(images, config)?.epoch(0);
     let classifier = Classifier::with_loss(network, recipe.loss).train();
-    let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier)?;
+    let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network)?;
     let peak = recipe.optimizer.lr();
     let schedule = Schedule::new(recipe.schedule.clone(), peak, STEPS, STEPS / EPOCHS)
-        .of_module(&recipe.groups, &classifier);
+        .of_network(&recipe.groups, &classifier.network);
     let mut averages = Averages::new(&recipe, STEPS, &classifier);
     let mut learner = Learner::new(classifier, optimizer, schedule);
     let (mut host, mut batches, mut losses) = (HostBatch::default(), Vec::new(), Vec::new());

@@ -180,9 +180,10 @@ fn recipe(text: &str) -> Recipe {
 fn trained(text: &str, steps: u64) -> (Averages, Classifier, Vec<[Vec<Vec<f32>>; 2]>) {
     let recipe = recipe(text);
     let classifier = classifier(NetworkKind::ResNet20);
-    let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier).unwrap();
+    let optimizer =
+        optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network).unwrap();
     let schedule = Schedule::new(recipe.schedule.clone(), recipe.optimizer.lr(), steps, 2)
-        .of_module(&recipe.groups, &classifier);
+        .of_network(&recipe.groups, &classifier.network);
     let mut averages = Averages::new(&recipe, steps, &classifier);
     let mut learner = Learner::new(classifier, optimizer, schedule);
     let mut states = vec![];

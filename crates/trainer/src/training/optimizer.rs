@@ -1,11 +1,11 @@
 //! The optimiser that a recipe asks for.
 
 use burn::backend::Dispatch;
-use burn::module::{Module, ParamGroup};
+use burn::module::ParamGroup;
 use burn::optim::{AdamWConfig, LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
-use model::CnnBackend;
 use model::backend::types;
+use model::{CnnBackend, Network};
 
 use super::TrainError;
 use super::muon::Muon;
@@ -13,17 +13,17 @@ use super::roles::{self, group_of};
 use crate::RecordState;
 use crate::recipe::{GroupSpec, OptimizerSpec, Role};
 
-/// PyTorch's SGD or AdamW with the recipe's settings for the parameters of `module`, and for those of
+/// PyTorch's SGD or AdamW with the recipe's settings for the parameters of `network`, and for those of
 /// each group what the group says.
 ///
 /// # Errors
-/// [`TrainError::Optimizer`] where `module` has no parameter of a group.
-pub fn optimizer<M: Module>(
+/// [`TrainError::Optimizer`] where `network` has no parameter of a group.
+pub fn optimizer(
     spec: &OptimizerSpec,
     groups: &[GroupSpec],
-    module: &M,
+    network: &Network,
 ) -> Result<ModuleOptimizer, TrainError> {
-    roles::check(groups, module)?;
+    roles::check(groups, network)?;
     let optimizer = match of(spec) {
         Algorithm::Sgd(sgd) => ModuleOptimizer::from(sgd),
         Algorithm::AdamW(adamw) => adamw.init(),
@@ -31,11 +31,15 @@ pub fn optimizer<M: Module>(
     };
     let spared = [Role::Biases, Role::Normalisation, Role::Whitening];
     let optimizer = match without_decay(spec) {
-        Some(spec) => with_group(optimizer, group_of(module, &spared), &spec),
+        Some(spec) => with_group(optimizer, group_of(network, &spared), &spec),
         None => optimizer,
     };
     Ok(groups.iter().fold(optimizer, |optimizer, group| {
-        with_group(optimizer, group_of(module, &[group.role]), &group.optimizer)
+        with_group(
+            optimizer,
+            group_of(network, &[group.role]),
+            &group.optimizer,
+        )
     }))
 }
 

@@ -1,24 +1,24 @@
-//! What each parameter is for, by its shape and its name.
+//! The groups of weights that a recipe names by role.
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup};
-use burn::tensor::Tensor;
+use burn::module::{ParamGroup, ParamId};
+use model::Network;
 
 use super::TrainError;
 use crate::recipe::{GroupSpec, Role};
 
-/// The parameters of `module` with one of `roles`.
+/// The parameters of `network` with one of `roles`.
 #[must_use]
-pub fn group_of<M: Module>(module: &M, roles: &[Role]) -> ParamGroup {
-    ParamGroup::from_paths(paths(module, roles))
+pub fn group_of(network: &Network, roles: &[Role]) -> ParamGroup {
+    ParamGroup::from_ids(ids(network, roles))
 }
 
-/// Refuses groups that none of `module`'s parameters belongs to.
+/// Refuses groups that none of `network`'s parameters belongs to.
 ///
 /// # Errors
 /// [`TrainError::Optimizer`] with the role.
-pub fn check<M: Module>(groups: &[GroupSpec], module: &M) -> Result<(), TrainError> {
+pub fn check(groups: &[GroupSpec], network: &Network) -> Result<(), TrainError> {
     for GroupSpec { role, .. } in groups {
-        if paths(module, &[*role]).is_empty() {
+        if ids(network, &[*role]).is_empty() {
             return Err(TrainError::Optimizer(format!(
                 "the network has no weights of the role \"{}\"; leave that group out of \
                  `optimizer.group`",
@@ -29,43 +29,23 @@ pub fn check<M: Module>(groups: &[GroupSpec], module: &M) -> Result<(), TrainErr
     Ok(())
 }
 
-fn paths<M: Module>(module: &M, roles: &[Role]) -> Vec<String> {
-    let mut visitor = Roles::default();
-    module.visit(&mut visitor);
-    let found = visitor.found.into_iter();
-    found
-        .filter(|(_, role)| roles.contains(role))
-        .map(|(path, _)| path)
+fn ids(network: &Network, roles: &[Role]) -> Vec<ParamId> {
+    let parameters = network.roles().into_iter();
+    parameters
+        .filter(|parameter| role_of(parameter.role).is_some_and(|role| roles.contains(&role)))
+        .map(|parameter| parameter.id)
         .collect()
 }
 
-#[derive(Default)]
-struct Roles {
-    path: Vec<String>,
-    found: Vec<(String, Role)>,
-}
-
-impl ModuleVisitor for Roles {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
-        let whitening = self.path.iter().any(|name| name.starts_with("whiten"));
-        let role = match (D, self.path.last().map(String::as_str)) {
-            (4, Some("weight")) => Role::Filters,
-            (2, Some("weight")) => Role::Head,
-            (1, Some("weight")) => Role::Normalisation,
-            (1, Some("bias")) if whitening => Role::Whitening,
-            (1, Some("bias")) => Role::Biases,
-            // Running statistics.
-            _ => return,
-        };
-        self.found.push((self.path.join("."), role));
+/// What recipes call a role of the model's; nothing for what never trains.
+fn role_of(role: model::Role) -> Option<Role> {
+    match role {
+        model::Role::Filter => Some(Role::Filters),
+        model::Role::Linear | model::Role::Head => Some(Role::Head),
+        model::Role::Bias | model::Role::NormShift => Some(Role::Biases),
+        model::Role::WhiteningBias => Some(Role::Whitening),
+        model::Role::NormScale => Some(Role::Normalisation),
+        model::Role::Frozen => None,
     }
 }
 
@@ -83,11 +63,13 @@ mod tests {
         let device = Device::ndarray();
         let count = |kind, role| {
             let network = Network::init(kind, 10, 0, &device).unwrap();
-            paths(&network, &[role]).len()
+            ids(&network, &[role]).len()
         };
         let of = |kind| Role::ALL.map(|role| count(kind, role));
         // A stem, 18 convolutions in blocks and 2 projections, each with its normalisation; a linear layer.
         assert_eq!(of(NetworkKind::ResNet20), [21, 22, 21, 1, 0]);
         assert_eq!(of(NetworkKind::SimpleCnn), [2, 5, 0, 3, 0]);
+        // The whitening layer's filters and the normalisations' scales stay as they are.
+        assert_eq!(of(NetworkKind::Airbench94), [6, 6, 0, 1, 1]);
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::lr_scheduler::{LrScheduler, LrSchedulerRecord};
-use burn::module::Module;
+use model::Network;
 
 use super::roles::group_of;
 use crate::RecordState;
@@ -53,12 +53,12 @@ impl Schedule {
         }
     }
 
-    /// The schedules of all of a module's weights, those of `groups` among them.
+    /// The schedules of all of a network's weights, those of `groups` among them.
     #[must_use]
-    pub fn of_module<M: Module>(self, groups: &[GroupSpec], module: &M) -> ModuleLrScheduler {
+    pub fn of_network(self, groups: &[GroupSpec], network: &Network) -> ModuleLrScheduler {
         let run = self.clone();
         groups.iter().fold(self.into(), |schedules, group| {
-            schedules.with_group(group_of(module, &[group.role]), run.of_group(group))
+            schedules.with_group(group_of(network, &[group.role]), run.of_group(group))
         })
     }
 

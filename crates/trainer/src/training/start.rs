@@ -62,7 +62,8 @@ impl Run<'_> {
     ) -> Result<(Session, Learner<Classifier>), TrainError> {
         let recipe = self.recipe;
         let classifier = Classifier::with_loss(network, recipe.loss);
-        let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier)?;
+        let optimizer =
+            optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network)?;
         let steps_per_epoch = self.loaders.train.steps() as u64;
         let schedule = Schedule::new(
             recipe.schedule.clone(),
@@ -70,7 +71,7 @@ impl Run<'_> {
             self.steps(),
             steps_per_epoch,
         )
-        .of_module(&recipe.groups, &classifier);
+        .of_network(&recipe.groups, &classifier.network);
         let (last, figures, record, lengths, best, parts, averages);
         match checkpoint {
             Some(mut found) => {
