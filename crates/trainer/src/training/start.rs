@@ -31,7 +31,6 @@ pub(super) fn start_folder(
 ) -> Result<RunFolder, TrainError> {
     let now = SystemTime::now();
     let folder = RunFolder::create(&options.artifacts, &recipe.name, now)?;
-    run::write_atomic(&folder.config(), recipe.to_toml().as_bytes())?;
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
@@ -50,6 +49,8 @@ pub(super) fn start_folder(
         started: Environment::timestamp(now),
     }
     .write(&folder.environment())?;
+    // Last, since a run with a recipe can be resumed, and resuming reads the other file.
+    run::write_atomic(&folder.config(), recipe.to_toml().as_bytes())?;
     Ok(folder)
 }
 
