@@ -61,9 +61,11 @@ fn curves(runs: &[Compared]) -> Vec<Figure> {
             .enumerate()
             .map(|(place, run)| {
                 let metrics = &run.contents.metrics;
-                Curve::over(&run.name, color(place), metrics, |row| {
-                    (row.step, value(row))
-                })
+                let point = |row: &MetricsRow| (row.step, value(row));
+                let mut curve = Curve::over(&run.name, color(place), metrics, point);
+                // The table above says which colour is whose, and a legend would cover curves.
+                curve.name = None;
+                curve
             })
             .collect();
         figure(file, caption, axes, &curves)

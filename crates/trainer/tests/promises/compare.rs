@@ -108,8 +108,23 @@ fn a_sweep_done_task_by_task_gives_the_table_of_one_done_at_once_and_repeats_no_
     assert_eq!(collected.as_array().unwrap().len(), 2);
     assert_eq!(collected[0]["n"], 2);
     assert!(collected[0]["deviation"].is_f64());
+    let logs = || -> u64 {
+        let tasks = fs::read_dir(whole.path())
+            .unwrap()
+            .map(|sweep| sweep.unwrap().path());
+        tasks
+            .flat_map(|sweep| fs::read_dir(sweep).unwrap())
+            .map(|task| {
+                fs::metadata(task.unwrap().path().join("train.log"))
+                    .unwrap()
+                    .len()
+            })
+            .sum()
+    };
+    let before = logs();
     // Done again it starts nothing: no task's folder has a second run.
     rows(&ask(whole.path(), &sweep(&["--json"])));
+    assert_eq!(logs(), before);
     for sweep in fs::read_dir(whole.path()).unwrap() {
         for task in fs::read_dir(sweep.unwrap().path()).unwrap() {
             let entries = fs::read_dir(task.unwrap().path()).unwrap().count();
