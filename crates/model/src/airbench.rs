@@ -24,6 +24,14 @@ pub(crate) struct Variant {
     pub(crate) standard_head: bool,
 }
 
+/// The network for 94% with three eighths of its channels, which is five times as fast.
+pub(crate) const AIRBENCH_NARROW: Variant = Variant {
+    widths: [32, 96, 96],
+    residual: false,
+    momentum: 0.4,
+    divisor: 96.0,
+    standard_head: true,
+};
 /// The network for 94%.
 pub(crate) const AIRBENCH94: Variant = Variant {
     widths: [64, 256, 256],

@@ -4,7 +4,9 @@ use burn::backend::{Backend, DispatchDevice};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::airbench::{AIRBENCH94, AIRBENCH95, AIRBENCH96, Airbench, FoldedAirbench};
+use crate::airbench::{
+    AIRBENCH_NARROW, AIRBENCH94, AIRBENCH95, AIRBENCH96, Airbench, FoldedAirbench,
+};
 use crate::backend::CnnBackend;
 use crate::inference::Graph;
 use crate::random::WeightSource;
@@ -21,6 +23,8 @@ pub enum NetworkKind {
     ResNet20,
     /// [`ResNet`] of widths 64, 128, 256, 512 with two blocks each.
     ResNet18,
+    /// [`Airbench`] of widths 32, 96, 96, for a few minutes on a CPU.
+    AirbenchNarrow,
     /// [`Airbench`] of widths 64, 256, 256, for 94%.
     Airbench94,
     /// [`Airbench`] of widths 128, 384, 384, for 95%.
@@ -54,19 +58,21 @@ pub enum NetworkError {
 
 impl NetworkKind {
     /// Every network, in the order in which they are listed.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SimpleCnn,
         Self::ResNet20,
         Self::ResNet18,
+        Self::AirbenchNarrow,
         Self::Airbench94,
         Self::Airbench95,
         Self::Airbench96,
     ];
     /// Their names.
-    pub const NAMES: [&'static str; 6] = [
+    pub const NAMES: [&'static str; 7] = [
         "simple_cnn",
         "resnet20",
         "resnet18",
+        "airbench_narrow",
         "airbench94",
         "airbench95",
         "airbench96",
@@ -79,6 +85,7 @@ impl NetworkKind {
             Self::SimpleCnn => "simple_cnn",
             Self::ResNet20 => "resnet20",
             Self::ResNet18 => "resnet18",
+            Self::AirbenchNarrow => "airbench_narrow",
             Self::Airbench94 => "airbench94",
             Self::Airbench95 => "airbench95",
             Self::Airbench96 => "airbench96",
@@ -105,6 +112,7 @@ impl NetworkKind {
             Self::SimpleCnn => 62_006,
             Self::ResNet20 => 272_474,
             Self::ResNet18 => 11_173_962,
+            Self::AirbenchNarrow => 294_040,
             Self::Airbench94 => 1_971_352,
             Self::Airbench95 => 4_604_440,
             Self::Airbench96 => 9_915_416,
@@ -147,6 +155,9 @@ impl Network {
             NetworkKind::ResNet20 => Self::ResNet(ResNet::new(source, &[16, 32, 64], 3, classes)),
             NetworkKind::ResNet18 => {
                 Self::ResNet(ResNet::new(source, &[64, 128, 256, 512], 2, classes))
+            }
+            NetworkKind::AirbenchNarrow => {
+                Self::Airbench(Airbench::new(source, AIRBENCH_NARROW, classes))
             }
             NetworkKind::Airbench94 => Self::Airbench(Airbench::new(source, AIRBENCH94, classes)),
             NetworkKind::Airbench95 => Self::Airbench(Airbench::new(source, AIRBENCH95, classes)),

@@ -107,7 +107,8 @@ fn a_graph_holds_every_parameter_and_takes_values_only_after_they_are_given() {
 }
 
 /// The airbench networks.
-const AIRBENCH: [NetworkKind; 3] = [
+const AIRBENCH: [NetworkKind; 4] = [
+    NetworkKind::AirbenchNarrow,
     NetworkKind::Airbench94,
     NetworkKind::Airbench95,
     NetworkKind::Airbench96,

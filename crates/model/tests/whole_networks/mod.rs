@@ -190,6 +190,7 @@ fn expected(kind: NetworkKind, size: usize, values: Vec<TensorData>) -> Vec<Vec<
         NetworkKind::SimpleCnn => parameters.simple_cnn(images),
         NetworkKind::ResNet20 => parameters.resnet(images, &[16, 32, 64], 3),
         NetworkKind::ResNet18 => parameters.resnet(images, &[64, 128, 256, 512], 2),
+        NetworkKind::AirbenchNarrow => parameters.airbench(images, false, 96.0),
         NetworkKind::Airbench94 => parameters.airbench(images, false, 256.0),
         NetworkKind::Airbench95 => parameters.airbench(images, false, 9.0),
         NetworkKind::Airbench96 => parameters.airbench(images, true, 9.0),

@@ -30,7 +30,14 @@ macro_rules! embed {
 
 /// The built-in recipes, the default one first.
 pub fn builtin() -> &'static [Builtin] {
-    embed!["default", "resnet18", "resnet20", "smoke", "tutorial"]
+    embed![
+        "default",
+        "resnet18",
+        "resnet20",
+        "smoke",
+        "speedrun-94",
+        "tutorial"
+    ]
 }
 
 impl Builtin {

@@ -22,7 +22,7 @@ fn plots_on_one_page_share_no_names_and_take_any_width() {
     };
     let (first, second) = (draw("first").svg, draw("second").svg);
     assert!(first.contains("viewBox=\"0 0 480 300\""), "{first}");
-    assert!(first.contains("first-clip-0") && second.contains("second-clip-0"));
+    assert!(first.contains("first-clip-") && second.contains("second-clip-"));
     assert!(!first.contains("kuva-clip"));
 }
 

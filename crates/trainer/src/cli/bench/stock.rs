@@ -167,7 +167,10 @@ impl StockStep {
             NetworkKind::ResNet18 => {
                 Some(Stock::ResNet(ResNet::new(&[64, 128, 256, 512], 2, device)))
             }
-            NetworkKind::Airbench94 | NetworkKind::Airbench95 | NetworkKind::Airbench96 => None,
+            NetworkKind::AirbenchNarrow
+            | NetworkKind::Airbench94
+            | NetworkKind::Airbench95
+            | NetworkKind::Airbench96 => None,
         };
         let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
         Self {
