@@ -24,6 +24,7 @@ fn main() {
     archives(&write);
     recipes(&write);
     run_files(&write);
+    weight_files(&write);
 }
 
 /// Bytes that look like an image's.
@@ -186,12 +187,102 @@ fn run_files(write: &impl Fn(&str, &str, &[u8])) {
     write("runs", "whole", &parts.join(FILE_SEPARATOR));
     write("runs", "begun", config.as_bytes());
 
+    write("manifest", "whole", MANIFEST.as_bytes());
+    let best = MANIFEST.find("    \"best\": {").unwrap();
+    write("manifest", "cut", &MANIFEST.as_bytes()[..best]);
+    let probabilities = ",0.55,0.05,0.05,0.05,0.05,0.05,0.05,0.05,0.05,0.05\n";
+    let classes = cifar10::CLASS_NAMES.join(",");
+    let rows = format!("index,label,{classes}\n0,3{probabilities}1,8{probabilities}");
+    write("predictions", "two", rows.as_bytes());
+
     // The header and the description of the tensors; the numbers begin at a multiple of 256 bytes.
     let (_, file) = saved_network().unwrap();
     let description = u32::from_le_bytes(file[6..10].try_into().unwrap()) as usize;
     write("weights", "header", &file[..10 + description]);
     write("weights", "magic_number", &file[..4]);
 }
+
+/// Weights that PyTorch wrote are those of the trainer's own tests.
+fn weight_files(write: &impl Fn(&str, &str, &[u8])) {
+    let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("../trainer/tests/files");
+    for name in ["state_dict.pt", "nested.pt", "module.pt", "code.pt"] {
+        write("weight_file", name, &fs::read(files.join(name)).unwrap());
+    }
+    let header = r#"{"__metadata__":{"format":"pt"},"a.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"a.weight":{"dtype":"F16","shape":[2,1],"data_offsets":[8,12]}}"#;
+    let length = (header.len() as u64).to_le_bytes();
+    let file = [&length, header.as_bytes(), &pattern(12)].concat();
+    write("weight_file", "safetensors", &file);
+    let (_, burnpack) = saved_network().unwrap();
+    write("weight_file", "burnpack", &burnpack[..1_000]);
+}
+
+/// A run of seven epochs at its end.
+const MANIFEST: &str = r#"{
+  "format": 1,
+  "program": "0.1.0",
+  "identity": {
+    "recipe": "20ac46bdb7ff29627c77ffc34c0aaeb2f4f02a3e518866400756ff17221f8010",
+    "data": "3695c0e330b6491d2fdb51d37b7e88d1fb0787a1bcbdde3654971ed6cc5418c7",
+    "seed": 200
+  },
+  "place": {
+    "epoch": 8,
+    "step": 0
+  },
+  "figures": {
+    "loss": {
+      "sum": "0000000000000000",
+      "weight": "0000000000000000"
+    },
+    "hits": {
+      "sum": "0000000000000000",
+      "weight": "0000000000000000"
+    },
+    "learning_rate": "0000000000000000",
+    "seconds": "0000000000000000"
+  },
+  "record": {
+    "steps": 630,
+    "images": 315000,
+    "train_loss": "3ff1a1d8fb60b60b",
+    "valid_accuracy": "3fecc7e28240b780",
+    "best": {
+      "epoch": 7,
+      "step": 630,
+      "accuracy": "3fecc7e28240b780"
+    },
+    "seconds": "406519fbdc9cf975"
+  },
+  "tables": {
+    "metrics": 928,
+    "steps": 35882,
+    "events": 79114,
+    "tensorboard": 44992
+  },
+  "parts": [
+    {
+      "file": "model.bpk",
+      "bytes": 1189376,
+      "sha256": "9b7d52c1bafe332f2f0aa63ff8696e19b7bea35a62eeee54dc76fd2325e01dff"
+    },
+    {
+      "file": "optimizer.bpk",
+      "bytes": 1178752,
+      "sha256": "7177c30dd5206fbfaab54ea5c47aaa016c5dcba49250e84c7b8d4d6cf8fddd7a"
+    },
+    {
+      "file": "schedule.bpk",
+      "bytes": 256,
+      "sha256": "4630fe2c2932dffa3d3cdce105387a07de56fa935107869b523335830d47b034"
+    },
+    {
+      "file": "best.bpk",
+      "bytes": 1189120,
+      "sha256": "60cd11b6a653bcea4ef45111f7ace73a58be01d5762af4c6e56feaf4c5b9923d"
+    }
+  ]
+}
+"#;
 
 const RESULT: &str = r#"{
   "recipe": "default", "network": "resnet20", "backend": "ndarray", "seed": 0,

@@ -8,6 +8,7 @@ mod checksums;
 mod data_files;
 mod recipes;
 mod run_files;
+mod weight_files;
 
 pub use run_files::{FILE_SEPARATOR, saved_network};
 
@@ -52,6 +53,9 @@ pub const TARGETS: &[Target] = &[
     target("result", run_files::result, 10_000),
     target("runs", run_files::runs, 2_000),
     target("weights", run_files::weights, 500),
+    target("manifest", run_files::manifest, 10_000),
+    target("predictions", run_files::predictions, 5_000),
+    target("weight_file", weight_files::weight_file, 10_000),
 ];
 
 const fn target(name: &'static str, read: fn(&[u8]) -> Read, smoke_runs: u32) -> Target {

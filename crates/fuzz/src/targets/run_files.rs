@@ -3,9 +3,11 @@
 use std::fs;
 use std::sync::OnceLock;
 
+use cifar10::CLASS_NAMES;
 use model::{Network, NetworkKind};
 use trainer::device::{BackendName, DeviceChoice, DeviceName};
 use trainer::run::{self, LogRow, MetricsRow, RunResult, StepRow, read_rows};
+use trainer::training::checkpoint::Manifest;
 use trainer::training::weights;
 
 use super::Read;
@@ -25,6 +27,26 @@ pub(super) fn result(input: &[u8]) -> Read {
         assert_eq!(again.ok().as_ref(), Some(result));
     }
     Read::of(&result)
+}
+
+/// A checkpoint's `manifest.json`: what is read and written again reads the same.
+pub(super) fn manifest(input: &[u8]) -> Read {
+    let manifest = Manifest::parse(input);
+    if let Ok(manifest) = &manifest {
+        let text = manifest.to_json().unwrap_or_default();
+        assert_eq!(Manifest::parse(&text).ok().as_ref(), Some(manifest));
+    }
+    Read::of(&manifest)
+}
+
+/// `predictions.csv`: every label that is read is one of the ten classes.
+pub(super) fn predictions(input: &[u8]) -> Read {
+    let path = scratch::file("predictions.csv", input);
+    let predictions = run::read_predictions(&path, &CLASS_NAMES);
+    for prediction in predictions.iter().flatten() {
+        assert!(usize::from(prediction.label) < run::CLASSES);
+    }
+    Read::of(&predictions)
 }
 
 /// A folder with one run, whose files stand in the input one after the other: it is always listed,
