@@ -17,6 +17,11 @@ use crate::shape::ConvShape;
 const LARGE_SUMS: usize = 64 * 64;
 /// Tiles in a chunk of images, below which turning sums into a gradient would cost too much.
 const LEAST_TILES: usize = 64;
+/// Products of channels in and out from which on the sums of all positions do not stay in the
+/// third-level cache beside those of another thread.
+const WIDE_SUMS: usize = 128 * 128;
+/// Tiles that are summed over at a time for so many channels.
+const TILES_OF_WIDE: usize = 256;
 /// Elements of the output's gradient that stay in the first-level cache while all taps meet them.
 const ELEMENTS_AT_A_TIME: usize = 3 * 1024;
 
@@ -66,7 +71,9 @@ impl BackwardWeight {
     /// tiles, so that blocks are larger where the sums do not stay in the second-level cache.
     fn tiles_at_a_time(&self) -> usize {
         let (inputs, outputs) = (self.shape.in_channels, self.shape.out_channels);
-        if inputs * outputs >= LARGE_SUMS {
+        if inputs * outputs >= WIDE_SUMS {
+            TILES_OF_WIDE
+        } else if inputs * outputs >= LARGE_SUMS {
             LEAST_TILES
         } else {
             tiles_at_a_time(inputs, outputs)

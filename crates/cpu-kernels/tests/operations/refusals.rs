@@ -218,6 +218,164 @@ fn convolution_and_pooling_name_what_is_wrong() {
 }
 
 #[test]
+fn groups_name_what_is_wrong() {
+    use block::conv_group::{self, GroupGradients, GroupParameters, GroupShape, Outputs, Saved};
+    use block::{Convolved, NormGradients, Parameters, SavedConvolution, Statistics};
+    let context = &Context::new(1).unwrap();
+    // 2 to 3 channels, 2 images of 4 by 4 pixels: 64 values in, 24 out.
+    let shape = &GroupShape::new([2, 2, 4, 4], 3, false).unwrap();
+    assert_eq!(
+        GroupShape::new([2, 2, 1, 4], 3, false),
+        Err(ShapeError::KernelTooLarge {
+            axis: "height",
+            kernel: 2,
+            padded: 1
+        })
+    );
+    let (w1, w2, ones) = (&[0.1; 54], &[0.1; 81], &[1.0; 3]);
+    let p = |weight| Parameters {
+        weight,
+        gamma: ones,
+        beta: ones,
+    };
+    let parameters = GroupParameters {
+        first: p(w1),
+        second: p(w2),
+        third: None,
+    };
+    let forward = |x: &[f32], places: usize, third: bool| {
+        let (mut a, mut b, mut y) = ([0.0; 24], [0.0; 24], [0.0; 24]);
+        let mut s = [[0.0; 3]; 4];
+        let [m1, v1, m2, v2] = &mut s;
+        let out = Outputs {
+            first: Convolved {
+                c: &mut a,
+                mean: m1,
+                variance: v1,
+            },
+            places: &mut vec![0; places],
+            second: Convolved {
+                c: &mut b,
+                mean: m2,
+                variance: v2,
+            },
+            third: None,
+            y: &mut y,
+        };
+        let third = third.then(|| p(w2));
+        let parameters = GroupParameters {
+            third,
+            ..parameters
+        };
+        conv_group::forward(context, shape, x, &parameters, 1e-5, out)
+    };
+    assert_eq!(forward(&[0.5; 64], 24, false), Ok(()));
+    assert_eq!(forward(&[0.5; 63], 24, false), Err(length("x", 64, 63)));
+    assert_eq!(
+        forward(&[0.5; 64], 23, false),
+        Err(length("places", 24, 23))
+    );
+    assert_eq!(
+        forward(&[0.5; 64], 24, true),
+        Err(ShapeError::ThirdConvolution)
+    );
+
+    let backward = |dy: usize, places: &[u8], dx: usize| {
+        let c = SavedConvolution {
+            c: &[0.5; 24],
+            statistics: Statistics {
+                mean: ones,
+                variance: ones,
+            },
+        };
+        let saved = Saved {
+            x: &[0.5; 64],
+            first: c,
+            places,
+            second: c,
+            third: None,
+        };
+        let (mut g1, mut g2, mut rest) = ([0.0; 54], [0.0; 81], [[0.0; 3]; 4]);
+        let [a, b, c, d] = &mut rest;
+        let gradients = GroupGradients {
+            first: NormGradients {
+                weight: &mut g1,
+                gamma: a,
+                beta: b,
+            },
+            second: NormGradients {
+                weight: &mut g2,
+                gamma: c,
+                beta: d,
+            },
+            third: None,
+        };
+        let (dy, mut dx) = (vec![0.5; dy], vec![0.0; dx]);
+        conv_group::backward(
+            context,
+            shape,
+            &saved,
+            &parameters,
+            1e-5,
+            &dy,
+            gradients,
+            &mut dx,
+        )
+    };
+    assert_eq!(backward(24, &[3; 24], 64), Ok(()));
+    assert_eq!(backward(24, &[3; 24], 0), Ok(()));
+    assert_eq!(backward(25, &[3; 24], 64), Err(length("dy", 24, 25)));
+    assert_eq!(backward(24, &[3; 22], 64), Err(length("places", 24, 22)));
+    assert_eq!(backward(24, &[3; 24], 65), Err(length("dx", 64, 65)));
+    let refused = ShapeError::PoolIndex {
+        index: 4,
+        places: 4,
+    };
+    assert_eq!(backward(24, &[4; 24], 64), Err(refused));
+}
+
+#[test]
+fn whitening_and_global_maxima_name_what_is_wrong() {
+    let context = &Context::new(1).unwrap();
+    let conv = &ConvShape::new([2, 3, 4, 4], [5, 3, 2, 2], 1, 0).unwrap();
+    let prepared = block::inference::Prepared::new(context, conv, &[0.1; 60]).unwrap();
+    let operands = [("x", 96), ("bias", 5), ("dy", 90), ("db", 5)];
+    assert_each_is_checked(&operands, |slices| {
+        let [x, bias, dy, db] = slices else {
+            unreachable!()
+        };
+        let x = block::Images::Pixels(x);
+        block::whiten::backward_bias(&prepared, 2, x, bias, dy, db)
+    });
+    assert_each_is_checked(&[("x", 96), ("bias", 5), ("y", 10)], |slices| {
+        let [x, bias, y] = slices else { unreachable!() };
+        prepared.run_pooled(2, block::Images::Pixels(x), bias, Activation::Gelu, y)
+    });
+    let shape = &ChannelShape::new(2, 3, 5).unwrap();
+    assert_each_is_checked(&[("x", 30), ("y", 6)], |slices| {
+        let [x, y] = slices else { unreachable!() };
+        global_max_pool(context, shape, x, y, &mut [0; 6])
+    });
+    assert_each_is_checked(&[("dy", 6), ("dx", 30)], |slices| {
+        let [dy, dx] = slices else { unreachable!() };
+        global_max_pool_backward(context, shape, dy, &[4; 6], dx)
+    });
+    let refused = global_max_pool_backward(context, shape, &[0.0; 6], &[5; 6], &mut [0.0; 30]);
+    let index = ShapeError::PoolIndex {
+        index: 5,
+        places: 5,
+    };
+    assert_eq!(refused, Err(index));
+    let large = &ChannelShape::new(1, 1, 257).unwrap();
+    let refused = global_max_pool(context, large, &[0.0; 257], &mut [0.0], &mut [0]);
+    let too_large = ShapeError::PoolKernelTooLarge {
+        kernel: 257,
+        greatest: 256,
+    };
+    assert_eq!(refused, Err(too_large));
+}
+
+#[test]
 fn average_pooling_and_steps_name_a_slice_of_the_wrong_length() {
     let context = &Context::new(1).unwrap();
     let shape = &ChannelShape::new(2, 3, 5).unwrap();

@@ -117,6 +117,104 @@ fn convolution_and_pooling_are_the_same_with_any_number_of_threads() {
 }
 
 #[test]
+fn groups_and_whitening_are_the_same_with_any_number_of_threads() {
+    use block::conv_group::{self, GroupGradients, GroupParameters, GroupShape, Outputs, Saved};
+    use block::{Convolved, NormGradients, Parameters, SavedConvolution, Statistics};
+    for seed in 0..12 {
+        let random = &mut Random::new(seed);
+        let input = [random.choice(&[9, 17, 33]), 16, random.size(6, 12), 9];
+        let has_third = seed % 2 == 1;
+        let shape = GroupShape::new(input, 16, has_third).unwrap();
+        let (x, len) = (random.values(shape.input_len()), shape.output_len());
+        let weights: Vec<_> = (0..3).map(|_| random.values(9 * 16 * 16)).collect();
+        let (ones, dy) = (vec![1.0; 16], uneven_values(random, len));
+        let whiten = ConvShape::new(input, [24, 16, 2, 2], 1, 0).unwrap();
+        let filters = random.values(whiten.weight_len());
+        let by_output = uneven_values(random, whiten.output_len());
+        let p = |index: usize| Parameters {
+            weight: &weights[index],
+            gamma: &ones,
+            beta: &ones,
+        };
+        let parameters = GroupParameters {
+            first: p(0),
+            second: p(1),
+            third: has_third.then(|| p(2)),
+        };
+        assert_equal_bits(|context| {
+            let mut c = vec![vec![0.0; len]; 3];
+            let mut statistics = vec![vec![0.0; 16]; 6];
+            let (mut y, mut places) = (vec![0.0; len], vec![0; len]);
+            let mut of = c.iter_mut().zip(statistics.chunks_exact_mut(2));
+            let mut room = || {
+                let (c, [mean, variance]) = of.next().unwrap() else {
+                    unreachable!()
+                };
+                Convolved { c, mean, variance }
+            };
+            let out = Outputs {
+                first: room(),
+                places: &mut places,
+                second: room(),
+                third: has_third.then(room),
+                y: &mut y,
+            };
+            conv_group::forward(context, &shape, &x, &parameters, 1e-5, out).unwrap();
+            let saved = |index: usize| SavedConvolution {
+                c: &c[index],
+                statistics: Statistics {
+                    mean: &statistics[2 * index],
+                    variance: &statistics[2 * index + 1],
+                },
+            };
+            let saved = Saved {
+                x: &x,
+                first: saved(0),
+                places: &places,
+                second: saved(1),
+                third: has_third.then(|| saved(2)),
+            };
+            let (mut dx, mut dw) = (x.clone(), weights.clone());
+            let mut rest = vec![vec![0.0; 16]; 6];
+            let mut of = dw.iter_mut().zip(rest.chunks_exact_mut(2));
+            let mut room = || {
+                let (weight, [gamma, beta]) = of.next().unwrap() else {
+                    unreachable!()
+                };
+                NormGradients {
+                    weight,
+                    gamma,
+                    beta,
+                }
+            };
+            let gradients = GroupGradients {
+                first: room(),
+                second: room(),
+                third: has_third.then(room),
+            };
+            conv_group::backward(
+                context,
+                &shape,
+                &saved,
+                &parameters,
+                1e-5,
+                &dy,
+                gradients,
+                &mut dx,
+            )
+            .unwrap();
+            let prepared = block::inference::Prepared::new(context, &whiten, &filters).unwrap();
+            let (bias, mut db) = (vec![0.5; 24], vec![0.0; 24]);
+            let images = block::Images::Pixels(&x);
+            let batch = input[0];
+            block::whiten::backward_bias(&prepared, batch, images, &bias, &by_output, &mut db)
+                .unwrap();
+            [vec![y, dx, db], dw, rest].concat()
+        });
+    }
+}
+
+#[test]
 fn average_pooling_and_steps_are_the_same_with_any_number_of_threads() {
     for seed in seeds().take(20) {
         let random = &mut Random::new(seed);
