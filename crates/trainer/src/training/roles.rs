@@ -21,7 +21,7 @@ pub fn check(groups: &[GroupSpec], network: &Network) -> Result<(), TrainError> 
         if ids(network, &[*role]).is_empty() {
             return Err(TrainError::Optimizer(format!(
                 "the network has no weights of the role \"{}\"; leave that group out of \
-                 `optimizer.group`",
+                 `optimizer.group`, or take a recipe for this network: `trainer recipes` lists them",
                 role.name()
             )));
         }
