@@ -3,29 +3,52 @@
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use cifar10::{HostBatch, Loader};
+use indicatif::ProgressBar;
 use model::{FoldedNetwork, IMAGE_CHANNELS, IMAGE_SIZE, Network, NetworkError};
 
+use crate::progress::{self, Verbosity};
 use crate::recipe::Tta;
 use crate::run::{CLASSES, Prediction};
-use crate::training::TrainError;
+
+/// Images could not be classified.
+#[derive(Debug, thiserror::Error)]
+pub enum EvaluationError {
+    /// A batch could not be had.
+    #[error(transparent)]
+    Data(#[from] cifar10::Error),
+    /// The network does not take these images.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The device failed while computing.
+    #[error("the device failed: {0}")]
+    Device(String),
+}
+
+impl EvaluationError {
+    fn device(reason: impl std::fmt::Debug) -> Self {
+        Self::Device(format!("{reason:?}"))
+    }
+}
 
 /// The probabilities that `network`, on a device without autodiff, gives every image of `loader`. With
-/// test-time augmentation they are those of the mean of the views' logits.
+/// test-time augmentation they are those of the mean of the views' logits. A bar shows how far it is.
 ///
 /// # Errors
-/// [`TrainError`] where a batch or the device fails.
+/// [`EvaluationError`] where a batch or the device fails.
 pub fn predict(
     network: &Network,
     loader: &Loader,
     device: &Device,
     tta: Tta,
-) -> Result<Vec<Prediction>, TrainError> {
+    verbosity: Verbosity,
+) -> Result<Vec<Prediction>, EvaluationError> {
     let network = network.folded();
     let mirrored = |images: Tensor<4>| -> Result<Tensor<2>, NetworkError> {
         let mirror = network.forward(images.clone().flip([3]))?;
         Ok((network.forward(images)? + mirror).mul_scalar(0.5))
     };
-    predict_by(loader, device, |images| {
+    let bar = progress::bar(verbosity, loader.len() as u64, "images classified");
+    predict_by(loader, device, &bar, |images| {
         let logits = match tta {
             Tta::None => network.forward(images)?,
             Tta::Flip => mirrored(images)?,
@@ -53,8 +76,9 @@ fn shifted(images: Tensor<4>, by: i32) -> Tensor<4> {
 fn predict_by(
     loader: &Loader,
     device: &Device,
+    bar: &ProgressBar,
     probabilities: impl Fn(Tensor<4>) -> Result<Tensor<2>, NetworkError>,
-) -> Result<Vec<Prediction>, TrainError> {
+) -> Result<Vec<Prediction>, EvaluationError> {
     let epoch = loader.epoch(0);
     let mut batch = HostBatch::default();
     let mut predictions = Vec::with_capacity(loader.len());
@@ -72,7 +96,9 @@ fn predict_by(
                 probabilities,
             });
         }
+        bar.set_position(predictions.len() as u64);
     }
+    bar.finish_and_clear();
     Ok(predictions)
 }
 
@@ -80,12 +106,12 @@ fn predict_by(
 /// one after the other.
 ///
 /// # Errors
-/// [`TrainError`] where they are no whole images, or the device fails.
+/// [`EvaluationError`] where they are no whole images, or the device fails.
 pub fn classify(
     network: &FoldedNetwork,
     images: Vec<f32>,
     device: &Device,
-) -> Result<Vec<[f32; CLASSES]>, TrainError> {
+) -> Result<Vec<[f32; CLASSES]>, EvaluationError> {
     let shape = [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE];
     let batch = images.len() / shape.iter().product::<usize>();
     if batch == 0 {
@@ -108,8 +134,9 @@ pub fn ranked(probabilities: &[f32; CLASSES]) -> Vec<(usize, f32)> {
 }
 
 /// The rows of `[batch, classes]`.
-fn rows(probabilities: Tensor<2>) -> Result<Vec<[f32; CLASSES]>, TrainError> {
-    let values = (probabilities.into_data().try_to_vec::<f32>()).map_err(TrainError::device)?;
+fn rows(probabilities: Tensor<2>) -> Result<Vec<[f32; CLASSES]>, EvaluationError> {
+    let values =
+        (probabilities.into_data().try_to_vec::<f32>()).map_err(EvaluationError::device)?;
     Ok(values.as_chunks::<CLASSES>().0.to_vec())
 }
 

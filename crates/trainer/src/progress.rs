@@ -1,7 +1,7 @@
 //! Progress bars, and how much the program says.
 
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use cifar10::{Event, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -67,7 +67,8 @@ impl Progress for FetchProgress {
         if self.verbosity == Verbosity::Quiet {
             return;
         }
-        let mut bar = crate::training::lock(&self.bar);
+        // A thread that panicked while it held the bar left it whole.
+        let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Start { task, total } => {
                 let style = ProgressStyle::with_template(

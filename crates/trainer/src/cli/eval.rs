@@ -84,7 +84,8 @@ impl Eval {
                 ", with mirror images and shifts",
             ),
         };
-        let predictions = evaluation::predict(&network, loader, &device, tta)?;
+        let predictions =
+            evaluation::predict(&network, loader, &device, tta, common.verbosity.choice())?;
         let accuracy = evaluation::accuracy(&predictions);
         if common.json {
             println!(

@@ -393,6 +393,15 @@ impl Tta {
             Self::FlipTranslate => "flip_translate",
         }
     }
+
+    /// How many views of an image are classified.
+    pub fn views(self) -> usize {
+        match self {
+            Self::None => 1,
+            Self::Flip => 2,
+            Self::FlipTranslate => 6,
+        }
+    }
 }
 
 /// When training is saved (`[checkpoint]`). A period of 0 is off.

@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::{CheckpointError, Name};
+use crate::evaluation::EvaluationError;
 use crate::run::RunError;
 
 /// What usually helps where training diverges.
@@ -128,6 +129,16 @@ pub enum TrainError {
         /// Why.
         reason: String,
     },
+}
+
+impl From<EvaluationError> for TrainError {
+    fn from(error: EvaluationError) -> Self {
+        match error {
+            EvaluationError::Data(error) => Self::Data(error),
+            EvaluationError::Network(error) => Self::Network(error),
+            EvaluationError::Device(reason) => Self::Device(reason),
+        }
+    }
 }
 
 impl TrainError {

@@ -31,7 +31,15 @@ impl Run<'_> {
         let accuracies = if session.stopped {
             (None, None)
         } else {
-            let predict = |tta| evaluation::predict(&network, &self.loaders.test, self.device, tta);
+            let (loader, verbosity) = (&self.loaders.test, self.options.verbosity);
+            let predict = |tta| evaluation::predict(&network, loader, self.device, tta, verbosity);
+            session.log.line(&match self.recipe.tta.views() {
+                1 => format!("testing on {} images", loader.len()),
+                views => format!(
+                    "testing on {} images, and again in {views} views each",
+                    loader.len()
+                ),
+            })?;
             let test = predict(Tta::None)?;
             run::write_predictions(&folder.predictions(), &cifar10::CLASS_NAMES, &test)?;
             let confusion = run::confusion(&test)?;
