@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let command = arguments.next();
     let rest: Vec<String> = arguments.skip_while(|argument| argument == "--").collect();
-    let done = match command.as_deref() {
+    let code = match command.as_deref() {
         Some("train-cpu") => {
             // The dev profile is optimised, so that this build also serves `cargo run`.
             let mut line = vec!["run", "--package", "trainer", "--", "train"];
@@ -50,42 +50,38 @@ fn main() -> ExitCode {
             line.extend(rest.iter().map(String::as_str));
             cargo(&line)
         }
-        Some("test") if rest.iter().any(|argument| argument == "--valgrind") => valgrind(),
-        Some("test") => test(rest.iter().any(|argument| argument == "--wgpu")),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        Some("test") => match rest.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [] => test(),
+            ["--wgpu"] => test_wgpu(),
+            ["--valgrind"] => valgrind(),
+            _ => wrong_usage(),
+        },
+        _ => wrong_usage(),
     };
-    if done {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    ExitCode::from(code)
 }
 
-/// Says what failed, and whether all went well.
-fn reported(outcome: Result<(), String>) -> bool {
+fn wrong_usage() -> u8 {
+    eprintln!("{USAGE}");
+    2
+}
+
+/// Says what failed, and gives the exit code.
+fn reported(outcome: Result<(), String>) -> u8 {
     if let Err(message) = &outcome {
         eprintln!("error: {message}");
     }
-    outcome.is_ok()
+    u8::from(outcome.is_err())
 }
 
-/// Formatting, lints, every test and the documentation; with `wgpu` the tests that need an
-/// adapter instead, for which a software one is enough.
-fn test(wgpu: bool) -> bool {
-    if wgpu {
-        return cargo(&[
-            "test",
-            "--package",
-            "model",
-            "--package",
-            "trainer",
-            "--features",
-            "wgpu",
-        ]);
-    }
+/// The tests that need an adapter, for which a software one is enough.
+fn test_wgpu() -> u8 {
+    let packages = ["--package", "model", "--package", "trainer"];
+    cargo(&[&["test"][..], &packages, &["--features", "wgpu"]].concat())
+}
+
+/// Formatting, lints, every test and the documentation.
+fn test() -> u8 {
     [
         &["fmt", "--all", "--check"][..],
         &[
@@ -105,12 +101,14 @@ fn test(wgpu: bool) -> bool {
         ],
     ]
     .iter()
-    .all(|line| cargo(line))
+    .map(|line| cargo(line))
+    .find(|code| *code != 0)
+    .unwrap_or(0)
 }
 
 /// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a
 /// hundred times as long, so that operations meet fewer random shapes.
-fn valgrind() -> bool {
+fn valgrind() -> u8 {
     let runner = r#"target."cfg(all())".runner = "valgrind --quiet --error-exitcode=9""#;
     let line = ["test", "--package", "cpu-kernels", "--test", "operations"];
     cargo_with(
@@ -119,24 +117,37 @@ fn valgrind() -> bool {
     )
 }
 
-/// Runs cargo and says whether it succeeded.
-fn cargo(arguments: &[&str]) -> bool {
+/// Runs cargo and gives its exit code, which is that of the program that it ran.
+fn cargo(arguments: &[&str]) -> u8 {
     cargo_with(arguments, &[])
 }
 
 /// As [`cargo`], with variables in its environment.
-fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> bool {
+fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> u8 {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    match Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
-        .env("RUSTDOCFLAGS", "--deny warnings")
-        .envs(variables.iter().copied())
-        .status()
-    {
-        Ok(status) => status.success(),
+        .env("RUSTDOCFLAGS", "--deny warnings");
+    for (name, _) in std::env::vars_os() {
+        // Cargo describes this package to the program that it runs. Build scripts of dependencies that
+        // look at these would run again, and with them much of the build.
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
+            .iter()
+            .any(|start| text.starts_with(start))
+        {
+            command.env_remove(&name);
+        }
+    }
+    match command.envs(variables.iter().copied()).status() {
+        Ok(status) => status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .unwrap_or(1),
         Err(error) => {
             eprintln!("error: cargo could not be started: {error}");
-            false
+            1
         }
     }
 }

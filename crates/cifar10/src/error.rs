@@ -159,10 +159,15 @@ pub enum Error {
     Worker(String),
 }
 
-/// What to do where reading was refused; a refused write says it in the system's own words.
+/// What to do where the system refused to read or to write.
 fn remedy(action: &str) -> &'static str {
     match action {
-        "read" => "; check what it is and who may read it, or give another folder with --data-dir",
+        "read" | "open" => {
+            "; check what it is and who may read it, or give another folder with --data-dir"
+        }
+        "create" | "write" | "lock" | "replace" => {
+            "; check who may write there and that there is room, or give another folder with --data-dir"
+        }
         _ => "",
     }
 }

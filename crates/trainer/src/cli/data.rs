@@ -83,15 +83,16 @@ impl Show {
         let data = datasets::images(&recipe, data_dir, common.verbosity.choice())?;
         let train = datasets::loaders(&recipe, &data)?.train;
         let picture = cifar10::sheet::png(&train, SHOWN_IMAGES, SHOWN_EPOCHS)?;
-        let path = self.out.clone().unwrap_or_else(|| {
-            let name = format!("augmentation-{}.png", recipe.name);
-            common.places.artifacts.join(name)
-        });
-        if let Some(folder) = path.parent() {
-            let failed =
-                |error| format!("{}: cannot create this folder: {error}", folder.display());
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
+        let path = match &self.out {
+            Some(path) => path.clone(),
+            None => {
+                let folder = &common.places.artifacts;
+                let failed =
+                    |error| format!("{}: cannot create this folder: {error}", folder.display());
+                std::fs::create_dir_all(folder).map_err(failed)?;
+                folder.join(format!("augmentation-{}.png", recipe.name))
+            }
+        };
         run::write_atomic(&path, &picture)?;
         if common.json {
             println!("{}", serde_json::json!({ "path": path }));

@@ -86,7 +86,12 @@ impl Runs {
         } else if self.csv {
             print_csv(&runs)?;
         } else if runs.is_empty() {
-            println!("no runs in {}", common.places.artifacts.display());
+            let artifacts = &common.places.artifacts;
+            if artifacts.exists() {
+                println!("no runs in {}", artifacts.display());
+            } else {
+                println!("no runs: there is no folder {}", artifacts.display());
+            }
         } else {
             print_table(&runs);
             for problem in runs.iter().filter_map(|run| run.problem.as_ref()) {

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use burn::train::Interrupter;
 use clap::Args;
@@ -145,15 +146,20 @@ impl Train {
     }
 }
 
+/// How long after the first signal another one still counts as the same: a program such as `timeout`
+/// or a shell may signal a process and then its group.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
 /// Stops the run after the current step at the first Ctrl-C, SIGTERM or SIGHUP, and the program at
 /// the second.
 fn interrupter() -> Result<Interrupter, ctrlc::Error> {
     let interrupter = Interrupter::new();
-    let asked = AtomicBool::new(false);
+    let asked = OnceLock::new();
     ctrlc::set_handler({
         let interrupter = interrupter.clone();
         move || {
-            if asked.swap(true, Ordering::SeqCst) {
+            let first = *asked.get_or_init(Instant::now);
+            if first.elapsed() > SAME_SIGNAL {
                 #[cfg(unix)]
                 crate::terminal::restore();
                 std::process::exit(130);

@@ -87,7 +87,7 @@ pub enum RecipeError {
         offset: usize,
     },
     /// The text is not TOML.
-    #[error("{place}: not valid TOML: {message}")]
+    #[error("{place}: not valid TOML: {message}; `trainer recipes smoke` prints an example")]
     Syntax {
         /// Where.
         place: Place,

@@ -11,7 +11,7 @@ use super::*;
 mod messages;
 mod optimisation;
 
-const NETWORKS: &[&str] = &["simple_cnn", "resnet20", "resnet18"];
+const NETWORKS: &[&str] = &model::NetworkKind::NAMES;
 
 fn parse_text(text: &str, overrides: &[Override]) -> Result<Recipe, RecipeError> {
     let text = RecipeText {

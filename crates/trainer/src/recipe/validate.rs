@@ -160,17 +160,36 @@ fn choice_of_section(
     Ok(chosen)
 }
 
+/// Ten times CIFAR-10.
+const MOST_SYNTHETIC_IMAGES: usize = 500_000;
+
 fn dataset(document: &Document) -> Result<DatasetSpec, RecipeError> {
     let choices = ["cifar10", "synthetic"];
     Ok(
         match choice_of_section(document, "data.dataset", "cifar10", &choices)? {
             "synthetic" => DatasetSpec::Synthetic {
-                train_images: document.count("data.train_images", CIFAR10_TRAIN_IMAGES, 1)?,
-                test_images: document.count("data.test_images", CIFAR10_TEST_IMAGES, 1)?,
+                train_images: synthetic_images(
+                    document,
+                    "data.train_images",
+                    CIFAR10_TRAIN_IMAGES,
+                )?,
+                test_images: synthetic_images(document, "data.test_images", CIFAR10_TEST_IMAGES)?,
             },
             _ => DatasetSpec::Cifar10,
         },
     )
+}
+
+/// How many images are generated. All of them are held in memory, 3,072 bytes each.
+fn synthetic_images(document: &Document, key: &str, default: usize) -> Result<usize, RecipeError> {
+    let count = document.count(key, default, 1)?;
+    if count > MOST_SYNTHETIC_IMAGES {
+        return Err(document.conflict(
+            &[key],
+            format!("`{key}` must be at most {MOST_SYNTHETIC_IMAGES}, found {count}"),
+        ));
+    }
+    Ok(count)
 }
 
 fn loss(document: &Document) -> Result<LossSpec, RecipeError> {

@@ -20,6 +20,14 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// The artifacts folder's list of runs cannot be read.
+    #[error("{}: cannot read this folder: {source}; change its permissions, or choose another with --artifacts", .path.display())]
+    ArtifactsNotReadable {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The artifacts folder could not be made.
     #[error("{}: cannot create this folder: {source}; choose another with --artifacts", .path.display())]
     ArtifactsNotCreated {
@@ -57,7 +65,7 @@ pub enum RunError {
         target: String,
     },
     /// No run has this name.
-    #[error("there is no run `{}`{}; looked for {} and {}", .name.escape_debug(), .nearest.as_ref().map_or_else(String::new, |run| format!("; did you mean `{run}`?")), .looked_at.0.display(), .looked_at.1.display())]
+    #[error("there is no run `{}`{}; looked for {} and {}; `trainer runs` lists the runs there are", .name.escape_debug(), .nearest.as_ref().map_or_else(String::new, |run| format!("; did you mean `{run}`?")), .looked_at.0.display(), .looked_at.1.display())]
     UnknownRun {
         /// What was asked for.
         name: String,
@@ -67,7 +75,7 @@ pub enum RunError {
         looked_at: Box<(PathBuf, PathBuf)>,
     },
     /// A path that exists and is no run's folder.
-    #[error("{}: this is no run; a run is a folder with a {} in it", .path.display(), super::folder::CONFIG)]
+    #[error("{}: this is no run; a run is a folder with a {} in it; `trainer runs` lists those there are", .path.display(), super::folder::CONFIG)]
     NotARun {
         /// The path.
         path: PathBuf,

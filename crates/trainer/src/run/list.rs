@@ -74,6 +74,12 @@ pub(super) fn run_names(artifacts: &Path) -> Result<Vec<String>, RunError> {
             let path = artifacts.to_owned();
             return Err(RunError::ArtifactsNotAFolder { path });
         }
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return Err(RunError::ArtifactsNotReadable {
+                path: artifacts.to_owned(),
+                source: error,
+            });
+        }
         other => other.map_err(RunError::io("read", artifacts))?,
     };
     let mut names = Vec::new();

@@ -19,7 +19,7 @@
 //! | `resume` | where an interrupted run goes on |
 //! | `start`, `finish` | a run's first and last files |
 //! | `weights` | a network's weights in files |
-//! | `log`, `speed`, `renderer`, `metric_log` | what a run shows |
+//! | `log`, `latest`, `renderer`, `metric_log` | what a run shows |
 
 mod average;
 pub mod checkpoint;
@@ -31,6 +31,7 @@ mod exact;
 mod finish;
 pub mod gradient;
 mod initial;
+mod latest;
 mod log;
 mod mean;
 mod metric_log;
@@ -43,21 +44,20 @@ mod roles;
 mod saver;
 mod schedule;
 mod session;
-mod speed;
 mod start;
 mod strategy;
 mod tables;
 pub mod weights;
 
 use std::any::Any;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use burn::data::dataloader::DataLoader;
 use burn::tensor::Device;
-use burn::train::metric::{AccuracyMetric, LearningRateMetric, LossMetric};
+use burn::train::metric::{AccuracyMetric, LossMetric};
 use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use model::{Network, NetworkKind};
 
@@ -77,6 +77,7 @@ pub use schedule::Schedule;
 
 use checkpoint::{Checkpoint, Identity};
 use datasets::Loaders;
+use latest::Latest;
 use record::Place;
 use resume::Resumed;
 use session::Session;
@@ -196,8 +197,7 @@ impl Run<'_> {
         remarks: &[String],
     ) -> Result<RunResult, TrainError> {
         for remark in remarks {
-            // A closed standard error is no reason to end a run.
-            let _ = writeln!(std::io::stderr(), "{remark}");
+            self.options.verbosity.note(remark);
         }
         let (session, learner) = self.start(network, checkpoint)?;
         let session = Arc::new(Mutex::new(session));
@@ -244,8 +244,8 @@ impl Run<'_> {
             .map_err(RunError::io("open", &self.folder.log()))?;
         let mut supervised = SupervisedTraining::new(self.folder.path(), train, valid)
             .metrics((AccuracyMetric::new(), LossMetric::new()))
-            .metric_train_numeric(LearningRateMetric::new())
-            .metric_train_numeric(speed::ImagesPerSecond::new())
+            .metric_train_numeric(Latest::learning_rate())
+            .metric_train_numeric(Latest::images_per_second())
             .with_metric_logger(metric_log::Unlogged)
             .num_epochs(self.recipe.epochs.ceil() as usize)
             .with_interrupter(interrupter.clone())

@@ -55,7 +55,7 @@ pub enum Values {
 #[derive(Debug, thiserror::Error)]
 pub enum WeightFileError {
     /// The file could not be read.
-    #[error("{}: cannot read this: {source}", path.display())]
+    #[error("{}: cannot read this: {source}; check the path and who may read it", path.display())]
     Io {
         /// The file.
         path: PathBuf,

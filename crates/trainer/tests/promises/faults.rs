@@ -164,11 +164,27 @@ fn a_second_interrupt_ends_the_program_at_once() {
             .unwrap()
             .success()
     );
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    std::thread::sleep(std::time::Duration::from_millis(700));
     assert_eq!(running.signal("-INT"), Some(130));
     assert!(
         !running.run.join("result.json").exists(),
         "it was not at once"
     );
     assert_eq!(last_step(&running.run), 0);
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one_interrupt_and_saves() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let mut running = Running::start(artifacts.path(), &["--epochs", "200"]);
+    running.wait_for_step(13);
+    let id = running.child.id().to_string();
+    let twice = format!("kill -INT {id}; sleep 0.05; kill -INT {id}");
+    Command::new("sh").args(["-c", &twice]).status().unwrap();
+    assert_eq!(running.child.wait().unwrap().code(), Some(130));
+    assert_eq!(result(&running.run)["state"], "interrupted");
+    assert_eq!(
+        result(&running.run)["steps"].as_u64(),
+        Some(last_step(&running.run))
+    );
 }

@@ -3,7 +3,7 @@ use std::fs;
 use super::{finished, program, text, trainer};
 
 /// Each wrong input, with words that its one message must have.
-const REFUSED: [(&[&str], &str); 21] = [
+const REFUSED: [(&[&str], &str); 25] = [
     (&["--set", "bach_size=3"], "did you mean `batch_size`"),
     (&["--set", "batch_size=\"many\""], "batch_size"),
     (&["--batch-size", "0"], "batch_size"),
@@ -26,6 +26,16 @@ const REFUSED: [(&[&str], &str); 21] = [
     (
         &["--dataset", "cifar10", "--data-dir", "/no/such/folder"],
         "/no/such/folder does not exist; check the path",
+    ),
+    (
+        &["--set", "data.train_images=99999999999"],
+        "at most 500000",
+    ),
+    (&["--device", "discrete:9"], "--device"),
+    (&["--device", "nonsense"], "integrated:N"),
+    (
+        &["--init-from", "/no/such/file"],
+        "/no/such/file: cannot read this",
     ),
     (&["--epochs", "1e300"], "at most 1000000, found 1e300"),
     (&["--batch-size", "99999999999999999999"], "is too large"),
@@ -174,4 +184,75 @@ fn a_run_whose_result_is_broken_is_listed_as_damaged_with_the_reason() {
     assert!(output.status.success());
     assert!(text(&output.stdout).contains("damaged"));
     assert!(text(&output.stderr).contains("result.json: cannot be understood"));
+}
+
+/// The six files with `size` bytes each, and a change to the first.
+fn data_folder(folder: &std::path::Path, size: usize) {
+    for name in ["1", "2", "3", "4", "5"] {
+        fs::write(folder.join(format!("data_batch_{name}.bin")), vec![0; size]).unwrap();
+    }
+    fs::write(folder.join("test_batch.bin"), vec![0; size]).unwrap();
+}
+
+#[test]
+fn data_that_is_short_altered_or_no_file_is_named_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = folder.path().join("runs");
+    let data = folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    let refused = || {
+        let output = trainer(&artifacts, &["--data-dir", data.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(!artifacts.exists());
+        text(&output.stderr)
+    };
+    data_folder(&data, 1_000);
+    let message = refused();
+    assert!(
+        message.contains("has 1000 bytes instead of 30730000"),
+        "{message}"
+    );
+    data_folder(&data, 30_730_000);
+    let message = refused();
+    assert!(
+        message.contains("SHA-256") && message.contains("fetch it again"),
+        "{message}"
+    );
+    fs::remove_file(data.join("data_batch_1.bin")).unwrap();
+    fs::create_dir(data.join("data_batch_1.bin")).unwrap();
+    let message = refused();
+    assert!(
+        message.contains("data_batch_1.bin: it is not a file"),
+        "{message}"
+    );
+    assert!(message.contains("--data-dir"), "{message}");
+}
+
+#[test]
+#[cfg(not(feature = "wgpu"))]
+fn a_backend_that_is_not_compiled_in_is_refused_with_how_to_build_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program(&["train", "--config", "smoke", "--backend", "wgpu"]);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("--features wgpu"), "{message}");
+    assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn a_run_without_weights_cannot_be_evaluated_and_says_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished(folder.path(), &[]);
+    for gone in ["model.bpk", "model.safetensors"] {
+        fs::remove_file(run.join(gone)).unwrap();
+    }
+    fs::remove_dir_all(run.join("checkpoints")).unwrap();
+    let output = program(&["eval", "--run", run.to_str().unwrap()]);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains(run.to_str().unwrap()), "{message}");
+    assert!(
+        message.contains("--resume") || message.contains("--weights"),
+        "{message}"
+    );
 }
