@@ -89,8 +89,14 @@ impl Train {
             )
         } else {
             format!(
-                "test accuracy {:.2}%, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
+                "test accuracy {:.2}%{}, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
                 100.0 * result.test_accuracy.unwrap_or_default(),
+                result
+                    .test_accuracy_tta
+                    .map_or_else(String::new, |accuracy| format!(
+                        ", {:.2}% with test-time augmentation",
+                        100.0 * accuracy
+                    )),
                 result.images_per_second,
             )
         };

@@ -48,6 +48,9 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
                     &format!("{} to {}, Wilson's 95%", percent(low), percent(high))))
             }
             @if let Some(result) = result {
+                @if let Some(accuracy) = result.test_accuracy_tta {
+                    (tile("with augmentation", &percent(accuracy), "of the test images, in several views"))
+                }
                 @if let Some(accuracy) = result.valid_accuracy {
                     (tile("valid accuracy", &percent(accuracy), "of the last epoch"))
                 }
