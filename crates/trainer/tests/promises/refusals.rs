@@ -247,7 +247,13 @@ fn a_run_without_weights_cannot_be_evaluated_and_says_what_it_lacks() {
         fs::remove_file(run.join(gone)).unwrap();
     }
     fs::remove_dir_all(run.join("checkpoints")).unwrap();
-    let output = program(&["eval", "--run", run.to_str().unwrap()]);
+    let output = program(&[
+        "eval",
+        "--backend",
+        "ndarray",
+        "--run",
+        run.to_str().unwrap(),
+    ]);
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(message.contains(run.to_str().unwrap()), "{message}");
