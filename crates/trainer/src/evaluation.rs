@@ -140,16 +140,6 @@ fn rows(probabilities: Tensor<2>) -> Result<Vec<[f32; CLASSES]>, EvaluationError
     Ok(values.as_chunks::<CLASSES>().0.to_vec())
 }
 
-/// The share of images whose class the network finds, from 0 to 1.
-#[must_use]
-pub fn accuracy(predictions: &[Prediction]) -> f64 {
-    let hits = predictions
-        .iter()
-        .filter(|prediction| prediction.is_right())
-        .count();
-    hits as f64 / predictions.len().max(1) as f64
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -2,6 +2,18 @@
 
 use crate::run::Prediction;
 
+/// A fraction as people read it: `89.82%`.
+#[must_use]
+pub fn percent(fraction: f64) -> String {
+    format!("{:.2}%", 100.0 * fraction)
+}
+
+/// As [`percent`]; a dash where there is none.
+#[must_use]
+pub fn percent_or_dash(fraction: Option<f64>) -> String {
+    fraction.map_or_else(|| "-".to_owned(), percent)
+}
+
 /// The 97.5% quantile of the standard normal distribution, for intervals of 95%.
 const Z: f64 = 1.959_963_984_540_054;
 
@@ -21,6 +33,25 @@ pub fn wilson(hits: u64, count: u64) -> (f64, f64) {
     let centre = (share + z2 / (2.0 * n)) / (1.0 + z2 / n);
     let half = Z / (1.0 + z2 / n) * (share * (1.0 - share) / n + z2 / (4.0 * n * n)).sqrt();
     ((centre - half).max(0.0), (centre + half).min(1.0))
+}
+
+/// A share of a sample, from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// The share that was seen.
+    pub share: f64,
+    /// [`wilson`]'s interval.
+    pub interval: (f64, f64),
+}
+
+/// The share of right answers.
+#[must_use]
+pub fn accuracy(predictions: &[Prediction]) -> Share {
+    let hits = predictions.iter().filter(|one| one.is_right()).count();
+    Share {
+        share: hits as f64 / predictions.len().max(1) as f64,
+        interval: wilson(hits as u64, predictions.len() as u64),
+    }
 }
 
 /// The p-value of McNemar's exact test, two-sided: how likely chance alone splits the images that

@@ -60,7 +60,7 @@ fn with_tests(runs: &[Compared]) -> impl Iterator<Item = (&Compared, Option<Pair
 
 fn print(runs: &[Compared]) {
     for (run, test) in with_tests(runs) {
-        let accuracy = run.accuracy().map_or_else(
+        let accuracy = run.contents.accuracy().map_or_else(
             || "not tested".to_owned(),
             |found| {
                 let (low, high) = found.interval;
@@ -89,7 +89,7 @@ fn print(runs: &[Compared]) {
 fn json(runs: &[Compared], page: &std::path::Path) -> serde_json::Value {
     let list: Vec<_> = with_tests(runs)
         .map(|(run, test)| {
-            let accuracy = run.accuracy();
+            let accuracy = run.contents.accuracy();
             let mut object = serde_json::json!({
                 "name": run.name,
                 "test_accuracy": accuracy.map(|found| found.share),

@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 
 use super::Outcome;
 use super::options::Common;
 use crate::recipe::Tta;
 use crate::run::RunFolder;
+use crate::statistics::{self, percent};
 use crate::trained::{Trained, WeightChoice};
 use crate::training::datasets;
 use crate::{evaluation, run};
@@ -30,7 +32,7 @@ pub struct Eval {
     /// same shifted by a pixel too.
     #[arg(long, value_enum, value_name = "VIEWS", num_args = 0..=1, require_equals = true,
         default_missing_value = "flip", default_value = "none")]
-    tta: Views,
+    tta: Tta,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -41,15 +43,19 @@ enum Split {
     Valid,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Views {
-    /// The image alone.
-    None,
-    /// The image and its mirror image.
-    Flip,
-    /// Both, and both shifted by one pixel along a diagonal.
-    FlipTranslate,
+impl ValueEnum for Tta {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        let help = match self {
+            Self::None => "The image alone",
+            Self::Flip => "The image and its mirror image",
+            Self::FlipTranslate => "Both, and both shifted by one pixel along a diagonal",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
+    }
 }
 
 impl Eval {
@@ -75,18 +81,14 @@ impl Eval {
             }
             Split::Valid => ("valid", &loaders.valid),
         };
-        let (tta, field, views) = match self.tta {
-            Views::None => (Tta::None, "accuracy", ""),
-            Views::Flip => (Tta::Flip, "accuracy_tta", ", with mirror images"),
-            Views::FlipTranslate => (
-                Tta::FlipTranslate,
-                "accuracy_tta",
-                ", with mirror images and shifts",
-            ),
+        let (field, views) = match self.tta {
+            Tta::None => ("accuracy", ""),
+            Tta::Flip => ("accuracy_tta", ", with mirror images"),
+            Tta::FlipTranslate => ("accuracy_tta", ", with mirror images and shifts"),
         };
-        let predictions =
-            evaluation::predict(&network, loader, &device, tta, common.verbosity.choice())?;
-        let accuracy = evaluation::accuracy(&predictions);
+        let verbosity = common.verbosity.choice();
+        let predictions = evaluation::predict(&network, loader, &device, self.tta, verbosity)?;
+        let accuracy = statistics::accuracy(&predictions).share;
         if common.json {
             println!(
                 "{}",
@@ -97,9 +99,9 @@ impl Eval {
             );
         } else {
             println!(
-                "{}: {name} accuracy {:.2}% of {} images{}",
+                "{}: {name} accuracy {} of {} images{}",
                 folder.name(),
-                100.0 * accuracy,
+                percent(accuracy),
                 predictions.len(),
                 views
             );

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::Outcome;
 use super::options::Common;
 use crate::run::{self, RunSummary};
+use crate::statistics::percent_or_dash;
 
 /// List the runs of the artifacts folder, the oldest first.
 ///
@@ -141,17 +142,14 @@ fn print_table(runs: &[RunSummary]) {
         "run", "state", "network", "epochs", "valid", "test"
     );
     for run in runs {
-        let percent = |value: Option<f64>| {
-            value.map_or_else(|| "-".to_owned(), |v| format!("{:.2}%", 100.0 * v))
-        };
         println!(
             "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
             run.name,
             state(run),
             run.network.as_deref().unwrap_or("-"),
             run.epochs.map_or_else(|| "-".to_owned(), |e| e.to_string()),
-            percent(run.valid_accuracy),
-            percent(run.test_accuracy)
+            percent_or_dash(run.valid_accuracy),
+            percent_or_dash(run.test_accuracy)
         );
     }
 }

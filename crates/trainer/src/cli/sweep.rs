@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Outcome;
 use super::options::Common;
 use crate::progress::Verbosity;
+use crate::statistics::percent_or_dash;
 use crate::sweep::{Plan, Row, State, SweepError, Task, collect};
 
 /// How often is looked whether a run has ended.
@@ -185,14 +186,11 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
         "settings", "mean", "deviation", "n"
     );
     for row in rows {
-        let percent = |value: Option<f64>| {
-            value.map_or_else(|| "-".to_owned(), |value| format!("{:.2}%", 100.0 * value))
-        };
         println!(
             "{:width$} {:>8} {:>9} {:>4}",
             name(row),
-            percent(row.mean),
-            percent(row.deviation),
+            percent_or_dash(row.mean),
+            percent_or_dash(row.deviation),
             row.n
         );
     }

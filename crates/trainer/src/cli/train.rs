@@ -14,6 +14,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, RunState};
+use crate::statistics::percent;
 use crate::training::{self, TrainOptions};
 
 /// Train a recipe; what `trainer` alone does with the default one.
@@ -89,13 +90,13 @@ impl Train {
             )
         } else {
             format!(
-                "test accuracy {:.2}%{}, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
-                100.0 * result.test_accuracy.unwrap_or_default(),
+                "test accuracy {}{}, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
+                percent(result.test_accuracy.unwrap_or_default()),
                 result
                     .test_accuracy_tta
                     .map_or_else(String::new, |accuracy| format!(
-                        ", {:.2}% with test-time augmentation",
-                        100.0 * accuracy
+                        ", {} with test-time augmentation",
+                        percent(accuracy)
                     )),
                 result.images_per_second,
             )

@@ -11,7 +11,7 @@ mod tests;
 
 use crate::report::{Contents, ReportError};
 use crate::run::{Prediction, RunFolder};
-use crate::statistics::{mcnemar, wilson};
+use crate::statistics::mcnemar;
 
 pub use page::page;
 
@@ -27,15 +27,6 @@ pub struct Compared {
     pub contents: Contents,
 }
 
-/// Accuracy on the test set with Wilson's interval of 95%, from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Accuracy {
-    /// The share of right answers.
-    pub share: f64,
-    /// The interval.
-    pub interval: (f64, f64),
-}
-
 impl Compared {
     /// Reads a run.
     ///
@@ -45,17 +36,6 @@ impl Compared {
         Ok(Self {
             name: folder.name(),
             contents: Contents::read(folder)?,
-        })
-    }
-
-    /// The run's accuracy on the test set, where it was tested.
-    #[must_use]
-    pub fn accuracy(&self) -> Option<Accuracy> {
-        let predictions = self.contents.predictions.as_ref()?;
-        let hits = predictions.iter().filter(|one| one.is_right()).count() as u64;
-        Some(Accuracy {
-            share: hits as f64 / predictions.len().max(1) as f64,
-            interval: wilson(hits, predictions.len() as u64),
         })
     }
 }
@@ -146,8 +126,7 @@ impl Paired {
 /// Compares the answers of two runs image by image.
 #[must_use]
 pub fn paired(first: &Compared, other: &Compared) -> Paired {
-    let answers = |run: &'_ Compared| run.contents.predictions.clone();
-    let (Some(a), Some(b)) = (answers(first), answers(other)) else {
+    let (Some(a), Some(b)) = (&first.contents.predictions, &other.contents.predictions) else {
         return Paired::NotComparable("one of the two was not tested");
     };
     let data = |run: &Compared| run.contents.environment.data.hash();
@@ -156,7 +135,7 @@ pub fn paired(first: &Compared, other: &Compared) -> Paired {
         return Paired::NotComparable("they were not tested on the same images");
     }
     let count = |first: bool, other: bool| {
-        let pairs = a.iter().zip(&b);
+        let pairs = a.iter().zip(b);
         pairs
             .filter(|(a, b)| a.is_right() == first && b.is_right() == other)
             .count() as u64

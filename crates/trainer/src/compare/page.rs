@@ -6,6 +6,7 @@ use super::{Compared, differing_keys, paired};
 use crate::report::curves::{ACCURACY, Axes, Curve, LOSS, figure};
 use crate::report::page::{Figure, SERIES, figures, page as whole_page};
 use crate::run::MetricsRow;
+use crate::statistics::percent;
 
 /// The page of `runs`, the first of which the others are compared with. It loads nothing.
 #[must_use]
@@ -25,7 +26,6 @@ fn color(place: usize) -> &'static str {
 }
 
 fn accuracies(runs: &[Compared]) -> Markup {
-    let percent = |share: f64| format!("{:.2}%", 100.0 * share);
     html! {
         div.scroll {
             table {
@@ -36,7 +36,7 @@ fn accuracies(runs: &[Compared]) -> Markup {
                 @for (place, run) in runs.iter().enumerate() {
                     tr {
                         td { span.key style={ "background:" (color(place)) } {} (run.name) }
-                        @if let Some(accuracy) = run.accuracy() {
+                        @if let Some(accuracy) = run.contents.accuracy() {
                             td { (percent(accuracy.share)) }
                             td { (percent(accuracy.interval.0)) " to " (percent(accuracy.interval.1)) }
                         } @else {

@@ -384,6 +384,8 @@ pub enum Tta {
 impl Tta {
     /// The names in recipes.
     pub const NAMES: [&'static str; 3] = ["none", "flip", "flip_translate"];
+    /// All of them, in the order of [`Tta::NAMES`].
+    pub const ALL: [Self; 3] = [Self::None, Self::Flip, Self::FlipTranslate];
 
     /// The name in recipes.
     pub fn name(self) -> &'static str {

@@ -76,16 +76,18 @@ pub(super) fn recipe(document: &Document, networks: &[&str]) -> Result<Recipe, R
         average: average(document)?,
         lookahead: lookahead(document)?,
         patience: document.count("early_stopping.patience", 0, 0)?,
-        tta: match document.choice("evaluation.tta", "none", &Tta::NAMES)? {
-            "flip" => Tta::Flip,
-            "flip_translate" => Tta::FlipTranslate,
-            _ => Tta::None,
-        },
+        tta: tta(document)?,
         checkpoint: checkpoint(document)?,
     };
     check_hold_out(document, &recipe)?;
     check_average(document, &recipe)?;
     Ok(recipe)
+}
+
+fn tta(document: &Document) -> Result<Tta, RecipeError> {
+    let name = document.choice("evaluation.tta", Tta::None.name(), &Tta::NAMES)?;
+    let found = Tta::ALL.into_iter().find(|tta| tta.name() == name);
+    Ok(found.unwrap_or(Tta::None))
 }
 
 /// A number in [0, 1).

@@ -1,15 +1,16 @@
 //! What a run's folder says.
 
 use std::fs;
-use std::path::Path;
 
 use model::NetworkKind;
 
 use super::ReportError;
 use crate::recipe::{self, Recipe};
 use crate::run::{
-    self, Environment, MetricsRow, Prediction, RunError, RunFolder, RunResult, StepRow, read_rows,
+    self, Environment, MetricsRow, Prediction, RunError, RunFolder, RunResult, StepRow, if_there,
+    read_rows,
 };
+use crate::statistics::{self, Share};
 
 /// What a run's folder says. A run that is under way, or was killed, has no result.
 #[derive(Debug, Clone)]
@@ -51,12 +52,10 @@ impl Contents {
             })?,
         })
     }
-}
 
-/// Reads a file that a run may not have.
-fn if_there<T>(
-    path: &Path,
-    read: impl FnOnce(&Path) -> Result<T, RunError>,
-) -> Result<Option<T>, RunError> {
-    path.exists().then(|| read(path)).transpose()
+    /// The accuracy on the test set with Wilson's interval of 95%, where the run was tested.
+    #[must_use]
+    pub fn accuracy(&self) -> Option<Share> {
+        self.predictions.as_deref().map(statistics::accuracy)
+    }
 }

@@ -4,12 +4,7 @@ use maud::{Markup, html};
 
 use super::Contents;
 use crate::run::{RunFolder, RunState};
-use crate::statistics::wilson;
-
-/// A fraction as people read it.
-pub fn percent(fraction: f64) -> String {
-    format!("{:.2}%", 100.0 * fraction)
-}
+use crate::statistics::{Share, percent};
 
 /// What the run gave, in a few tiles.
 pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
@@ -22,11 +17,6 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
     let state = result
         .as_ref()
         .map_or("not finished", |result| result.state.name());
-    let tested = contents.predictions.as_ref().map(|predictions| {
-        let hits = predictions.iter().filter(|one| one.is_right()).count() as u64;
-        let (low, high) = wilson(hits, predictions.len() as u64);
-        (hits as f64 / predictions.len().max(1) as f64, low, high)
-    });
     let interrupted = result
         .as_ref()
         .is_none_or(|r| r.state == RunState::Interrupted);
@@ -43,8 +33,8 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
             p { "It is tested when it is finished: " code { "trainer train --resume " (folder.name()) } }
         }
         dl.tiles {
-            @if let Some((accuracy, low, high)) = tested {
-                (tile("test accuracy", &percent(accuracy),
+            @if let Some(Share { share, interval: (low, high) }) = contents.accuracy() {
+                (tile("test accuracy", &percent(share),
                     &format!("{} to {}, Wilson's 95%", percent(low), percent(high))))
             }
             @if let Some(result) = result {

@@ -1,7 +1,7 @@
 //! A file of records that grows as a run goes, and is cut back when the run is resumed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use super::error::RunError;
@@ -14,6 +14,18 @@ pub(super) struct GrowingFile {
 }
 
 impl GrowingFile {
+    /// Begins a new file with `head`.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where the file exists or cannot be written.
+    pub fn create(path: &Path, head: &[u8]) -> Result<Self, RunError> {
+        let file = File::create_new(path).map_err(RunError::io("create", path))?;
+        let mut new = Self::over(path, file);
+        new.append(head)?;
+        new.flush()?;
+        Ok(new)
+    }
+
     /// Goes on with the file of a resumed run: what lies beyond its first `length` bytes is cut off.
     /// With a length of 0, or where the file is missing, it is begun with `head`.
     ///
@@ -26,13 +38,8 @@ impl GrowingFile {
                 Err(error) if error.kind() != ErrorKind::NotFound => {
                     return Err(io("replace")(error));
                 }
-                _ => {}
+                _ => return Self::create(path, head),
             }
-            let file = File::create_new(path).map_err(io("create"))?;
-            let mut new = Self::over(path, file);
-            new.append(head)?;
-            new.flush()?;
-            return Ok(new);
         }
         let file = OpenOptions::new()
             .append(true)
@@ -73,10 +80,26 @@ impl GrowingFile {
     /// Flushes all records to the disk, and gives the file's length in bytes.
     pub fn sync(&mut self) -> Result<u64, RunError> {
         self.flush()?;
+        self.sync_handed()
+    }
+
+    /// Flushes to the disk what the system was handed, and gives the file's length in bytes.
+    pub fn sync_handed(&self) -> Result<u64, RunError> {
         let file = self.writer.get_ref();
         file.sync_all()
             .and_then(|()| file.metadata())
             .map(|metadata| metadata.len())
             .map_err(RunError::io("write", &self.path))
+    }
+}
+
+/// For writers that put a format over the file.
+impl Write for GrowingFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }

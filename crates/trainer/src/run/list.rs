@@ -12,7 +12,7 @@ use super::find::LATEST;
 use super::folder::{RunFolder, is_run};
 use super::metrics::{MetricsRow, read_rows};
 use super::result::{RunResult, RunState};
-use super::write::read_short;
+use super::write::{if_there, read_short};
 
 /// What a list of runs shows of one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -157,14 +157,6 @@ fn summary(folder: &RunFolder) -> RunSummary {
             .or_else(|| Some(rows.as_ref()?.iter().map(|row| row.seconds).sum())),
         problem: (!problems.is_empty()).then(|| problems.join("; ")),
     }
-}
-
-/// Reads a file that a run may not have yet.
-fn if_there<T>(
-    path: &Path,
-    read: impl Fn(&Path) -> Result<T, RunError>,
-) -> Result<Option<T>, RunError> {
-    path.exists().then(|| read(path)).transpose()
 }
 
 /// The value, or nothing and a note of the problem.

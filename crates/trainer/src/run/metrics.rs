@@ -1,13 +1,13 @@
 //! `metrics.csv` and `steps.csv`: tables that grow as a run goes, and are cut back when it is resumed.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, ErrorKind};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::RunError;
+use super::grow::GrowingFile;
 
 /// A row of a table that grows with a run's steps.
 pub trait LogRow: Serialize + DeserializeOwned {
@@ -75,7 +75,7 @@ impl LogRow for StepRow {
 #[derive(Debug)]
 pub struct CsvLog<R> {
     path: PathBuf,
-    writer: csv::Writer<BufWriter<File>>,
+    writer: csv::Writer<GrowingFile>,
     rows: std::marker::PhantomData<fn(R)>,
 }
 
@@ -85,13 +85,7 @@ impl<R: LogRow> CsvLog<R> {
     /// # Errors
     /// [`RunError::Io`] where the file exists or cannot be written.
     pub fn create(path: &Path) -> Result<Self, RunError> {
-        let file = File::create_new(path).map_err(RunError::io("create", path))?;
-        let mut log = Self::over(path, file);
-        log.writer
-            .write_record(R::COLUMNS)
-            .map_err(|error| log.failed(error))?;
-        log.flush()?;
-        Ok(log)
+        GrowingFile::create(path, header::<R>().as_bytes()).map(|file| Self::over(path, file))
     }
 
     /// Goes on with the table of a resumed run: what lies beyond its first `length` bytes is cut off.
@@ -101,30 +95,19 @@ impl<R: LogRow> CsvLog<R> {
     /// [`RunError::Io`] where the file cannot be used, [`RunError::Damaged`] where it is no such table
     /// or too short.
     pub fn resume(path: &Path, length: u64) -> Result<Self, RunError> {
-        if length == 0 || !path.exists() {
-            match fs::remove_file(path) {
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(RunError::io("replace", path)(error));
-                }
-                _ => return Self::create(path),
-            }
+        if length > 0 && path.exists() {
+            check_whole_rows::<R>(path, length)?;
         }
-        let io = |action| RunError::io(action, path);
-        check_whole_rows::<R>(path, length)?;
-        let file = OpenOptions::new()
-            .append(true)
-            .open(path)
-            .map_err(io("open"))?;
-        file.set_len(length).map_err(io("cut"))?;
-        Ok(Self::over(path, file))
+        GrowingFile::resume(path, length, header::<R>().as_bytes())
+            .map(|file| Self::over(path, file))
     }
 
-    fn over(path: &Path, file: File) -> Self {
+    fn over(path: &Path, file: GrowingFile) -> Self {
         Self {
             path: path.to_owned(),
             writer: csv::WriterBuilder::new()
                 .has_headers(false)
-                .from_writer(BufWriter::new(file)),
+                .from_writer(file),
             rows: std::marker::PhantomData,
         }
     }
@@ -156,11 +139,7 @@ impl<R: LogRow> CsvLog<R> {
     /// [`RunError::Io`] with the path.
     pub fn sync(&mut self) -> Result<u64, RunError> {
         self.flush()?;
-        let file = self.writer.get_ref().get_ref();
-        file.sync_all()
-            .and_then(|()| file.metadata())
-            .map(|metadata| metadata.len())
-            .map_err(RunError::io("write", &self.path))
+        self.writer.get_ref().sync_handed()
     }
 
     fn failed(&self, error: csv::Error) -> RunError {
@@ -193,6 +172,11 @@ pub fn read_rows<R: LogRow>(path: &Path) -> Result<Vec<R>, RunError> {
         .map_err(RunError::damaged(path))
 }
 
+/// The first line of a table.
+fn header<R: LogRow>() -> String {
+    R::COLUMNS.join(",") + "\n"
+}
+
 /// Checks that the first `length` bytes of a table are its header and whole rows.
 fn check_whole_rows<R: LogRow>(path: &Path, length: u64) -> Result<(), RunError> {
     let damaged = |problem: String| RunError::Damaged {
@@ -208,8 +192,7 @@ fn check_whole_rows<R: LogRow>(path: &Path, length: u64) -> Result<(), RunError>
              remove it to begin a new table"
         )));
     }
-    let header = format!("{}\n", R::COLUMNS.join(","));
-    if !table.starts_with(header.as_bytes()) || table.last() != Some(&b'\n') {
+    if !table.starts_with(header::<R>().as_bytes()) || table.last() != Some(&b'\n') {
         return Err(damaged(format!(
             "its first {length} bytes are not whole rows"
         )));

@@ -89,3 +89,11 @@ pub(super) fn read_short(path: &Path) -> Result<Vec<u8>, RunError> {
     }
     Ok(bytes)
 }
+
+/// Reads a file that a run may not have yet.
+pub(crate) fn if_there<T>(
+    path: &Path,
+    read: impl FnOnce(&Path) -> Result<T, RunError>,
+) -> Result<Option<T>, RunError> {
+    path.exists().then(|| read(path)).transpose()
+}

@@ -83,8 +83,7 @@ impl Averages {
             decay,
             power,
         } = self.lookahead_spec;
-        if let Some(slow) = self.slow.take() {
-            let mut slow = slow;
+        if let Some(mut slow) = self.slow.take() {
             if due(every_steps) {
                 let part = step as f64 / self.steps as f64;
                 slow = moved(slow, &learner.model(), decay * part.powf(power));

@@ -2,9 +2,9 @@
 
 use super::session::Session;
 use super::{Classifier, Run, TrainError, weights};
-use crate::evaluation;
 use crate::recipe::{Select, Tta};
 use crate::run::{self, Event, RunResult, RunState};
+use crate::{evaluation, statistics};
 
 impl Run<'_> {
     /// Saves the weights that the recipe selects, tests them unless the run was interrupted, and writes
@@ -46,9 +46,9 @@ impl Run<'_> {
             run::write_confusion(&folder.confusion(), &cifar10::CLASS_NAMES, &confusion)?;
             let augmented = match self.recipe.tta {
                 Tta::None => None,
-                tta => Some(evaluation::accuracy(&predict(tta)?)),
+                tta => Some(statistics::accuracy(&predict(tta)?).share),
             };
-            (Some(evaluation::accuracy(&test)), augmented)
+            (Some(statistics::accuracy(&test).share), augmented)
         };
         let state = if session.stopped {
             RunState::Interrupted

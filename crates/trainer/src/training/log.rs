@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::run::{MetricsRow, RunError, StepRow};
+use crate::statistics::percent_or_dash;
 
 /// A line at an epoch's end.
 #[derive(Debug)]
@@ -95,7 +96,7 @@ impl Log {
             "step {}/{steps}: loss {:.4}, accuracy {}, lr {:.3e}, {images_per_second:.0} images/s, {} left",
             row.step,
             row.loss,
-            percent(accuracy),
+            percent_or_dash(accuracy),
             row.learning_rate,
             duration(left),
         ))
@@ -110,12 +111,12 @@ impl Log {
         let mut text = format!(
             "epoch {epoch}/{epochs}: train loss {:.4}, accuracy {}",
             row.train_loss.unwrap_or(f64::NAN),
-            percent(row.train_accuracy),
+            percent_or_dash(row.train_accuracy),
         );
         if let Some(loss) = row.valid_loss {
             text += &format!(
                 "; valid loss {loss:.4}, accuracy {}",
-                percent(row.valid_accuracy)
+                percent_or_dash(row.valid_accuracy)
             );
         }
         text += &format!(
@@ -127,10 +128,6 @@ impl Log {
         self.last_line = Instant::now();
         self.line(&text)
     }
-}
-
-fn percent(fraction: Option<f64>) -> String {
-    fraction.map_or_else(|| "-".to_owned(), |value| format!("{:.2}%", 100.0 * value))
 }
 
 /// Seconds as people say them: `12 s`, `3 min 20 s`, `2 h 5 min`.

@@ -128,7 +128,9 @@ pub fn train(
     };
     let loaders = datasets::loaders(recipe, &data)?;
     let network = Network::init(kind, CLASSES, recipe.seed, &device.clone().autodiff())?;
-    let network = if network.whitens() {
+    // A checkpoint's weights take the place of the first ones.
+    let goes_on = (resumed.as_ref()).is_some_and(|resumed| resumed.checkpoint.is_some());
+    let network = if network.whitens() && !goes_on {
         network.whitened(&datasets::whitening_images(recipe, &data)?)
     } else {
         network

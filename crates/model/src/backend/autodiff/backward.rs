@@ -5,7 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::FloatTensor;
 
-use super::register;
+use super::{of_three, of_two, register};
 use crate::backend::CnnBackend;
 use crate::backend::types::{Affine, ConvNorm, ConvNormRelu, Pooled, ProjectedResidual, Residual};
 
@@ -55,9 +55,7 @@ impl<B: CnnBackend> Backward<B, 7> for ResidualBackward {
         let dy = grads.consume::<B>(&ops.node);
         let (x, [first, second], forward) = ops.state;
         let g = B::residual_backward(x, first, second, forward, dy);
-        let (a, b) = (g.first, g.second);
-        let gradients = [g.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta];
-        register::<B, 7>(grads, ids!(ops), gradients);
+        register::<B, 7>(grads, ids!(ops), of_two::<B>(g.x, g.first, g.second));
     }
 }
 
@@ -81,11 +79,7 @@ impl<B: CnnBackend> Backward<B, 10> for ProjectedResidualBackward {
         let dy = grads.consume::<B>(&ops.node);
         let (x, [first, second, projection], forward, stride) = ops.state;
         let g = B::projected_residual_backward(x, first, second, projection, forward, dy, stride);
-        let (a, b, c) = (g.main.first, g.main.second, g.projection);
-        let gradients = [
-            g.main.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta, c.weight, c.gamma,
-            c.beta,
-        ];
+        let gradients = of_three::<B>(g.main.x, g.main.first, g.main.second, g.projection);
         register::<B, 10>(grads, ids!(ops), gradients);
     }
 }

@@ -5,7 +5,7 @@ use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 
-use super::register;
+use super::{of_three, of_two, register};
 use crate::backend::CnnBackend;
 use crate::backend::types::{Affine, ConvGroup, ConvNorm, ResidualConvGroup};
 
@@ -26,9 +26,7 @@ impl<B: CnnBackend> Backward<B, 7> for ConvGroupBackward {
         let parents = ids!(ops);
         let by_input = parents[0].is_some();
         let g = B::conv_group_backward(x, first, second, forward, dy, epsilon, by_input);
-        let (a, b) = (g.first, g.second);
-        let gradients = [g.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta];
-        register::<B, 7>(grads, parents, gradients);
+        register::<B, 7>(grads, parents, of_two::<B>(g.x, g.first, g.second));
     }
 }
 
@@ -51,11 +49,7 @@ impl<B: CnnBackend> Backward<B, 10> for ResidualConvGroupBackward {
         let g = B::residual_conv_group_backward(
             x, first, second, third, forward, dy, epsilon, by_input,
         );
-        let (a, b, c) = (g.group.first, g.group.second, g.third);
-        let gradients = [
-            g.group.x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta, c.weight, c.gamma,
-            c.beta,
-        ];
+        let gradients = of_three::<B>(g.group.x, g.group.first, g.group.second, g.third);
         register::<B, 10>(grads, parents, gradients);
     }
 }

@@ -91,6 +91,33 @@ fn inner<B: Backend, C: CheckpointStrategy>(parameters: ConvNorm<Autodiff<B, C>>
     }
 }
 
+/// The parents of an operation on an input and two normalised convolutions, or their gradients, in
+/// the order in which the graph knows them.
+fn of_two<B: Backend>(
+    x: FloatTensor<B>,
+    first: ConvNorm<B>,
+    second: ConvNorm<B>,
+) -> [FloatTensor<B>; 7] {
+    let (a, b) = (first, second);
+    [x, a.weight, a.gamma, a.beta, b.weight, b.gamma, b.beta]
+}
+
+/// As [`of_two`], for three convolutions.
+fn of_three<B: Backend>(
+    x: FloatTensor<B>,
+    first: ConvNorm<B>,
+    second: ConvNorm<B>,
+    third: ConvNorm<B>,
+) -> [FloatTensor<B>; 10] {
+    let [x, a, b, c, d, e, f] = of_two::<B>(x, first, second);
+    let ConvNorm {
+        weight,
+        gamma,
+        beta,
+    } = third;
+    [x, a, b, c, d, e, f, weight, gamma, beta]
+}
+
 impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, C> {
     fn conv_norm_relu(
         x: FloatTensor<Self>,
@@ -117,16 +144,8 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         first: ConvNorm<Self>,
         second: ConvNorm<Self>,
     ) -> Residual<Self> {
-        let (a, b) = (&first, &second);
-        let nodes = [
-            x.node(),
-            a.weight.node(),
-            a.gamma.node(),
-            a.beta.node(),
-            b.weight.node(),
-            b.gamma.node(),
-            b.beta.node(),
-        ];
+        let parents = of_two::<Self>(x.clone(), first.clone(), second.clone());
+        let nodes = parents.map(|parent| parent.node());
         let kind = ResidualBackward
             .prepare::<C>(nodes)
             .compute_bound()
@@ -152,19 +171,9 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         projection: ConvNorm<Self>,
         stride: usize,
     ) -> ProjectedResidual<Self> {
-        let (a, b, c) = (&first, &second, &projection);
-        let nodes = [
-            x.node(),
-            a.weight.node(),
-            a.gamma.node(),
-            a.beta.node(),
-            b.weight.node(),
-            b.gamma.node(),
-            b.beta.node(),
-            c.weight.node(),
-            c.gamma.node(),
-            c.beta.node(),
-        ];
+        let parents =
+            of_three::<Self>(x.clone(), first.clone(), second.clone(), projection.clone());
+        let nodes = parents.map(|parent| parent.node());
         let kind = ProjectedResidualBackward
             .prepare::<C>(nodes)
             .compute_bound()
@@ -256,16 +265,8 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         second: ConvNorm<Self>,
         epsilon: f32,
     ) -> ConvGroup<Self> {
-        let (a, b) = (&first, &second);
-        let nodes = [
-            x.node(),
-            a.weight.node(),
-            a.gamma.node(),
-            a.beta.node(),
-            b.weight.node(),
-            b.gamma.node(),
-            b.beta.node(),
-        ];
+        let parents = of_two::<Self>(x.clone(), first.clone(), second.clone());
+        let nodes = parents.map(|parent| parent.node());
         let kind = ConvGroupBackward
             .prepare::<C>(nodes)
             .compute_bound()
@@ -292,19 +293,8 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         third: ConvNorm<Self>,
         epsilon: f32,
     ) -> ResidualConvGroup<Self> {
-        let (a, b, c) = (&first, &second, &third);
-        let nodes = [
-            x.node(),
-            a.weight.node(),
-            a.gamma.node(),
-            a.beta.node(),
-            b.weight.node(),
-            b.gamma.node(),
-            b.beta.node(),
-            c.weight.node(),
-            c.gamma.node(),
-            c.beta.node(),
-        ];
+        let parents = of_three::<Self>(x.clone(), first.clone(), second.clone(), third.clone());
+        let nodes = parents.map(|parent| parent.node());
         let kind = ResidualConvGroupBackward
             .prepare::<C>(nodes)
             .compute_bound()

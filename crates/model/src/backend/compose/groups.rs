@@ -1,13 +1,13 @@
 //! Groups of convolutions with GELU, and what stands before and after them, of Burn's own
 //! operations.
 
+use burn::backend::Backend;
 use burn::backend::ops::ModuleOps;
 use burn::backend::tensor::{FloatTensor, IntTensor};
-use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::{FloatDType, IntDType, Shape};
+use burn::tensor::Shape;
 
 use super::blocks::{normalize, normalize_backward, output_backward, statistics};
-use super::{conv_options, dim, input_backward, narrow, wide};
+use super::{conv_options, dim, input_backward, max_pool, max_pool_backward, narrow, wide};
 use crate::backend::types::{
     Affine, ConvGroup, ConvNorm, Convolved, Pooled, ResidualConvGroup, ResidualConvGroupGradients,
     ResidualGradients,
@@ -33,39 +33,6 @@ fn gelu_backward<B: Backend>(x: FloatTensor<B>, dy: FloatTensor<B>) -> FloatTens
     let density = B::float_mul_scalar(density, (1.0 / std::f32::consts::TAU.sqrt()).into());
     let derivative = B::float_add(normal_cdf::<B>(x.clone()), B::float_mul(x, density));
     B::float_mul(dy, derivative)
-}
-
-fn max_pool<B: Backend>(x: FloatTensor<B>, [height, width]: [usize; 2]) -> Pooled<B> {
-    let window = [height, width];
-    let pooled = <B as ModuleOps<B>>::max_pool2d_with_indices(
-        x,
-        window,
-        window,
-        [0; 2],
-        [1; 2],
-        false,
-        IntDType::I32,
-    );
-    Pooled {
-        y: pooled.output,
-        indices: pooled.indices,
-    }
-}
-
-/// The gradient of [`max_pool`] by an input of `shape`.
-fn max_pool_backward<B: Backend>(
-    shape: [usize; 4],
-    [height, width]: [usize; 2],
-    dy: FloatTensor<B>,
-    indices: IntTensor<B>,
-) -> FloatTensor<B> {
-    let window = [height, width];
-    // Pooling looks at the shape of its input alone.
-    let x = B::float_zeros(Shape::new(shape), &dy.device(), FloatDType::F32);
-    <B as ModuleOps<B>>::max_pool2d_with_indices_backward(
-        x, window, window, [0; 2], [1; 2], false, dy, indices,
-    )
-    .x_grad
 }
 
 fn convolve<B: Backend>(x: FloatTensor<B>, weight: FloatTensor<B>) -> FloatTensor<B> {

@@ -3,9 +3,12 @@
 use burn::backend::ops::{ActivationOps, ModuleOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::{FloatDType, IndexingUpdateOp, IntDType, Shape};
+use burn::tensor::{FloatDType, IndexingUpdateOp, Shape};
 
-use super::{conv_options, dim, input_backward, narrow, relu, relu_backward, wide};
+use super::{
+    conv_options, dim, input_backward, max_pool, max_pool_backward, narrow, relu, relu_backward,
+    wide,
+};
 use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
 
 pub(in crate::backend) fn conv_bias<B: Backend>(
@@ -36,19 +39,7 @@ pub(in crate::backend) fn conv_relu_pool<B: Backend>(
 ) -> Pooled<B> {
     let convolved = <B as ModuleOps<B>>::conv2d(x, parameters.weight, None, conv_options(1, 0));
     let convolved = B::float_add(convolved, wide::<B>(parameters.bias));
-    let pooled = <B as ModuleOps<B>>::max_pool2d_with_indices(
-        relu::<B>(convolved),
-        [pool; 2],
-        [pool; 2],
-        [0; 2],
-        [1; 2],
-        false,
-        IntDType::I32,
-    );
-    Pooled {
-        y: pooled.output,
-        indices: pooled.indices,
-    }
+    max_pool::<B>(relu::<B>(convolved), [pool; 2])
 }
 
 /// The gradient before the rectifier of [`conv_relu_pool`].
@@ -59,26 +50,14 @@ fn pool_backward<B: Backend>(
     dy: FloatTensor<B>,
     pool: usize,
 ) -> FloatTensor<B> {
-    // The rectifier is open exactly where a maximum is above zero. Pooling looks at the shape of
-    // its input alone.
+    // The rectifier is open exactly where a maximum is above zero.
     let dy = relu_backward::<B>(forward.y, dy);
     let (height, width) = (
         dim(x, 2) + 1 - dim(weight, 2),
         dim(x, 3) + 1 - dim(weight, 3),
     );
-    let shape = Shape::new([dim(x, 0), dim(weight, 0), height, width]);
-    let convolved = B::float_zeros(shape, &x.device(), FloatDType::F32);
-    <B as ModuleOps<B>>::max_pool2d_with_indices_backward(
-        convolved,
-        [pool; 2],
-        [pool; 2],
-        [0; 2],
-        [1; 2],
-        false,
-        dy,
-        forward.indices,
-    )
-    .x_grad
+    let shape = [dim(x, 0), dim(weight, 0), height, width];
+    max_pool_backward::<B>(shape, [pool; 2], dy, forward.indices)
 }
 
 fn convolution_parameters_backward<B: Backend>(

@@ -6,9 +6,11 @@ mod groups;
 mod layers;
 
 use burn::backend::ops::{ActivationOps, ConvOptions, ModuleOps};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata};
-use burn::tensor::Shape;
+use burn::tensor::{FloatDType, IntDType, Shape};
+
+use super::types::Pooled;
 
 pub(super) use blocks::{
     conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters,
@@ -63,4 +65,38 @@ fn input_backward<B: Backend>(
     padding: usize,
 ) -> FloatTensor<B> {
     <B as ModuleOps<B>>::conv2d_x_backward(x, weight, dy, conv_options(stride, padding))
+}
+
+/// The maxima in windows of `height` by `width` pixels that do not overlap, and where they are.
+fn max_pool<B: Backend>(x: FloatTensor<B>, [height, width]: [usize; 2]) -> Pooled<B> {
+    let window = [height, width];
+    let pooled = <B as ModuleOps<B>>::max_pool2d_with_indices(
+        x,
+        window,
+        window,
+        [0; 2],
+        [1; 2],
+        false,
+        IntDType::I32,
+    );
+    Pooled {
+        y: pooled.output,
+        indices: pooled.indices,
+    }
+}
+
+/// The gradient of [`max_pool`] by an input of `shape`.
+fn max_pool_backward<B: Backend>(
+    shape: [usize; 4],
+    [height, width]: [usize; 2],
+    dy: FloatTensor<B>,
+    indices: IntTensor<B>,
+) -> FloatTensor<B> {
+    let window = [height, width];
+    // Pooling looks at the shape of its input alone.
+    let x = B::float_zeros(Shape::new(shape), &dy.device(), FloatDType::F32);
+    <B as ModuleOps<B>>::max_pool2d_with_indices_backward(
+        x, window, window, [0; 2], [1; 2], false, dy, indices,
+    )
+    .x_grad
 }
