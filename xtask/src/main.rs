@@ -7,6 +7,7 @@ mod bench;
 mod chaos;
 mod fuzz;
 mod program;
+mod test;
 
 use std::process::{Command, ExitCode};
 
@@ -37,23 +38,11 @@ fn main() -> ExitCode {
         Some("fuzz") => reported(fuzz::run(&rest)),
         #[cfg(unix)]
         Some("chaos") => reported(chaos::run(&rest)),
-        Some("kernels") => {
-            let manifest = "bench/kernels/Cargo.toml";
-            let mut line = vec![
-                "bench",
-                "--manifest-path",
-                manifest,
-                "--target-dir",
-                "target/kernels",
-                "--",
-            ];
-            line.extend(rest.iter().map(String::as_str));
-            cargo(&line)
-        }
+        Some("kernels") => kernels("bench", &rest),
         Some("test") => match rest.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-            [] => test(),
-            ["--wgpu"] => test_wgpu(),
-            ["--valgrind"] => valgrind(),
+            [] => test::all(),
+            ["--wgpu"] => test::wgpu(),
+            ["--valgrind"] => test::valgrind(),
             _ => wrong_usage(),
         },
         _ => wrong_usage(),
@@ -74,47 +63,15 @@ fn reported(outcome: Result<(), String>) -> u8 {
     u8::from(outcome.is_err())
 }
 
-/// The tests that need an adapter, for which a software one is enough.
-fn test_wgpu() -> u8 {
-    let packages = ["--package", "model", "--package", "trainer"];
-    cargo(&[&["test"][..], &packages, &["--features", "wgpu"]].concat())
-}
-
-/// Formatting, lints, every test and the documentation.
-fn test() -> u8 {
-    [
-        &["fmt", "--all", "--check"][..],
-        &[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ],
-        &["test", "--workspace"],
-        &[
-            "doc",
-            "--workspace",
-            "--no-deps",
-            "--document-private-items",
-        ],
-    ]
-    .iter()
-    .map(|line| cargo(line))
-    .find(|code| *code != 0)
-    .unwrap_or(0)
-}
-
-/// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a
-/// hundred times as long, so that operations meet fewer random shapes.
-fn valgrind() -> u8 {
-    let runner = r#"target."cfg(all())".runner = "valgrind --quiet --error-exitcode=9""#;
-    let line = ["test", "--package", "cpu-kernels", "--test", "operations"];
-    cargo_with(
-        &[&["--config", runner][..], &line].concat(),
-        &[("CPU_KERNELS_CASES", "4")],
-    )
+/// Runs one of cargo's commands on the benchmarks of the kernels, which are a workspace of their own
+/// and share no build with this one.
+fn kernels(command: &str, rest: &[String]) -> u8 {
+    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".to_owned());
+    let target = format!("{target}/kernels");
+    let mut line = vec![command, "--manifest-path", "bench/kernels/Cargo.toml"];
+    line.extend(["--target-dir", &target, "--"]);
+    line.extend(rest.iter().map(String::as_str));
+    cargo(&line)
 }
 
 /// Runs cargo and gives its exit code, which is that of the program that it ran.

@@ -112,6 +112,13 @@ pub const CASES: &[Case] = &[
         network: "resnet18",
         ..RESNET20
     },
+    // The network of the quick recipes, at about the batch that they train with.
+    Case {
+        name: "train-airbench94-256",
+        network: "airbench94",
+        batch: 256,
+        ..RESNET20
+    },
     Case {
         name: "train-resnet20-128-avx2",
         avx2: true,

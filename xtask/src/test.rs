@@ -1,0 +1,59 @@
+//! `cargo xtask test`: what has to hold before a change is taken in.
+
+use super::{cargo, cargo_with, kernels};
+
+/// Formatting, lints, every test and the documentation, until one of them fails.
+pub fn all() -> u8 {
+    [formatting, lints, tests, documentation]
+        .iter()
+        .map(|step| step())
+        .find(|code| *code != 0)
+        .unwrap_or(0)
+}
+
+fn formatting() -> u8 {
+    let benchmarks = ["--manifest-path", "bench/kernels/Cargo.toml"];
+    match cargo(&["fmt", "--all", "--check"]) {
+        0 => cargo(&[&["fmt", "--check"][..], &benchmarks].concat()),
+        code => code,
+    }
+}
+
+fn lints() -> u8 {
+    let deny = ["--deny", "warnings"];
+    let workspace = ["clippy", "--workspace", "--all-targets", "--"];
+    match cargo(&[&workspace[..], &deny].concat()) {
+        0 => kernels("clippy", &deny.map(str::to_owned)),
+        code => code,
+    }
+}
+
+fn tests() -> u8 {
+    cargo(&["test", "--workspace"])
+}
+
+fn documentation() -> u8 {
+    cargo(&[
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ])
+}
+
+/// The tests that need an adapter, for which a software one is enough.
+pub fn wgpu() -> u8 {
+    let packages = ["--package", "model", "--package", "trainer"];
+    cargo(&[&["test"][..], &packages, &["--features", "wgpu"]].concat())
+}
+
+/// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a
+/// hundred times as long, so that operations meet fewer random shapes.
+pub fn valgrind() -> u8 {
+    let runner = r#"target."cfg(all())".runner = "valgrind --quiet --error-exitcode=9""#;
+    let line = ["test", "--package", "cpu-kernels", "--test", "operations"];
+    cargo_with(
+        &[&["--config", runner][..], &line].concat(),
+        &[("CPU_KERNELS_CASES", "4")],
+    )
+}
