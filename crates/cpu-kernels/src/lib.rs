@@ -2,7 +2,8 @@
 //!
 //! Every operation takes a [`Context`], which owns the threads and the scratch buffers, a shape,
 //! which was checked when it was made, and slices, whose lengths are checked on each call. There
-//! is no tensor type, no global state and no input or output.
+//! is no tensor type, no input or output, and no global state but for the allocator that a program
+//! may choose.
 //!
 //! | module | what it holds |
 //! | --- | --- |
@@ -12,6 +13,7 @@
 //! | [`mod@linear`] | fully connected layers |
 //! | [`block`] | whole parts of a network: convolution, normalisation, rectifier, pooling |
 //! | [`pool`] | global pooling |
+//! | [`allocator`] | memory that stays with the process |
 //! | [`peak`] | what the machine can do at most |
 //! | [`optimizer`] | steps of optimizers |
 //! | [`loss`] | softmax cross-entropy |
@@ -51,6 +53,7 @@
 #![warn(missing_docs)]
 
 mod activation;
+pub mod allocator;
 pub mod block;
 pub mod context;
 pub mod conv;

@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-/// It keeps the pages of freed tensors, where the system's gives them back and faults them in again
-/// at every step.
+use cpu_kernels::allocator::{self, Allocator};
+
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
+    allocator::keep_pages();
     trainer::cli::main()
 }
