@@ -286,8 +286,8 @@ impl Epoch {
         Ok(label)
     }
 
-    /// Iterates over the batches from `first_step` on, each in memory of its own. Training uses
-    /// [`Epoch::batch`] or the [`Prefetcher`](crate::Prefetcher), which reuse theirs.
+    /// Iterates over the batches from `first_step` on, each in memory of its own. [`Epoch::batch`] and the
+    /// [`Prefetcher`](crate::Prefetcher) use theirs again.
     pub fn batches(&self, first_step: usize) -> impl Iterator<Item = Result<HostBatch, Error>> {
         (first_step..self.steps()).map(|step| {
             let mut batch = HostBatch::default();

@@ -4,7 +4,8 @@
 //! and strong noise differ from image to image, so that the mean image of a class shows its tint
 //! but not its stripes: a linear classifier stays far below what a small convolutional network
 //! reaches. A fifth of the images have no tint, so that no classifier can be right about more than
-//! 90 % of them. Only integers are used, so every machine generates the same bytes.
+//! 90 % of them. A mirror image shows the stripes of another class, so that training with flips learns
+//! little beyond half of them. Only integers are used, so every machine generates the same bytes.
 
 use std::sync::Arc;
 

@@ -193,6 +193,16 @@ fn without_any_source_the_error_names_each_and_the_way_out() {
 }
 
 #[test]
+fn a_folder_that_was_made_for_nothing_is_taken_away_and_one_that_was_there_stays() {
+    let there = tempfile::tempdir().unwrap();
+    let made = there.path().join("new").join("folder");
+    cifar10::load(&common::offline(&made), &Silent).unwrap_err();
+    assert_eq!(fs::read_dir(there.path()).unwrap().count(), 0);
+    cifar10::load(&common::offline(there.path()), &Silent).unwrap_err();
+    assert!(there.path().exists());
+}
+
+#[test]
 fn a_full_cache_is_used_without_any_source_and_without_being_written_to() {
     let cache = tempfile::tempdir().unwrap();
     common::write_files(cache.path());

@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let epoch = Loader::all(images, config)?.epoch(0);
     let classifier = Classifier::with_loss(network, recipe.loss).train();
-    let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network)?;
+    let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network);
     let peak = recipe.optimizer.lr();
     let schedule = Schedule::new(recipe.schedule.clone(), peak, STEPS, STEPS / EPOCHS)
         .of_network(&recipe.groups, &classifier.network);

@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         decay_norm_and_bias: true,
     };
     let mut classifier = Classifier::new(network, 0.0).train();
-    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network)?;
+    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
     let (mut batches, mut losses) = (Vec::new(), Vec::new());
     for step in 0..STEPS {
         epoch.batch(step, &mut host)?;

@@ -19,6 +19,9 @@ pub enum EvaluationError {
     /// The network does not take these images.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// The caller wanted no more of it.
+    #[error("interrupted")]
+    Interrupted,
     /// The device failed while computing.
     #[error("the device failed: {0}")]
     Device(String),
@@ -31,16 +34,18 @@ impl EvaluationError {
 }
 
 /// The probabilities that `network`, on a device without autodiff, gives every image of `loader`. With
-/// test-time augmentation they are those of the mean of the views' logits. A bar shows how far it is.
+/// test-time augmentation they are those of the mean of the views' logits. A bar shows how far it is, and
+/// `stop` is asked before each batch.
 ///
 /// # Errors
-/// [`EvaluationError`] where a batch or the device fails.
+/// [`EvaluationError`] where a batch or the device fails, or `stop` says so.
 pub fn predict(
     network: &Network,
     loader: &Loader,
     device: &Device,
     tta: Tta,
     verbosity: Verbosity,
+    stop: &dyn Fn() -> bool,
 ) -> Result<Vec<Prediction>, EvaluationError> {
     let network = network.folded();
     let mirrored = |images: Tensor<4>| -> Result<Tensor<2>, NetworkError> {
@@ -48,7 +53,7 @@ pub fn predict(
         Ok((network.forward(images)? + mirror).mul_scalar(0.5))
     };
     let bar = progress::bar(verbosity, loader.len() as u64, "images classified");
-    predict_by(loader, device, &bar, |images| {
+    predict_by(loader, device, &bar, stop, |images| {
         let logits = match tta {
             Tta::None => network.forward(images)?,
             Tta::Flip => mirrored(images)?,
@@ -77,12 +82,17 @@ fn predict_by(
     loader: &Loader,
     device: &Device,
     bar: &ProgressBar,
+    stop: &dyn Fn() -> bool,
     probabilities: impl Fn(Tensor<4>) -> Result<Tensor<2>, NetworkError>,
 ) -> Result<Vec<Prediction>, EvaluationError> {
     let epoch = loader.epoch(0);
     let mut batch = HostBatch::default();
     let mut predictions = Vec::with_capacity(loader.len());
     for step in 0..epoch.steps() {
+        if stop() {
+            bar.finish_and_clear();
+            return Err(EvaluationError::Interrupted);
+        }
         epoch.batch(step, &mut batch)?;
         let images = TensorData::new(batch.images.clone(), [batch.len(), 3, 32, 32]);
         let values = rows(probabilities(Tensor::from_data(images, device))?)?;

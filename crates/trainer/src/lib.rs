@@ -14,6 +14,7 @@
 //! | [`progress`] | progress bars |
 //! | [`report`] | a run on one page |
 //! | [`run`] | a run's folder |
+//! | [`serve`] | a run on a local web page |
 //! | [`statistics`] | intervals, tests, calibration |
 //! | [`terminal`] | the terminal under the dashboard |
 //! | [`weight_file`] | weights from files of other programs |
@@ -31,6 +32,7 @@ pub mod progress;
 pub mod recipe;
 pub mod report;
 pub mod run;
+pub mod serve;
 pub mod statistics;
 pub mod sweep;
 #[cfg(unix)]

@@ -19,11 +19,16 @@ pub enum Verbosity {
 }
 
 impl Verbosity {
+    /// Prints what went wrong to standard error, however little is wanted.
+    pub fn warn(self, text: &str) {
+        // A closed standard error is no reason to end a run.
+        let _ = writeln!(std::io::stderr(), "{text}");
+    }
+
     /// Prints a remark to standard error unless only results are wanted.
     pub fn note(self, text: &str) {
         if self != Self::Quiet {
-            // A closed standard error is no reason to end a run.
-            let _ = writeln!(std::io::stderr(), "{text}");
+            self.warn(text);
         }
     }
 }
@@ -92,8 +97,8 @@ impl Progress for FetchProgress {
                 }
             }
             Event::Note(note) => match &*bar {
-                Some(bar) => bar.suspend(|| eprintln!("{note}")),
-                None => eprintln!("{note}"),
+                Some(bar) => bar.suspend(|| self.verbosity.note(note)),
+                None => self.verbosity.note(note),
             },
             _ => {}
         }

@@ -64,7 +64,7 @@ pub enum TrainedError {
     #[error("this run held no images out, so it has no best epoch; leave `--weights best` out")]
     NoHoldOut,
     /// The run has not saved any weights.
-    #[error("{}: this run has no weights yet; go on with it by `trainer train --resume`, or name a file with --weights", .0.display())]
+    #[error("{}: this run has no weights; where it is not finished go on with it by `trainer train --resume`, or name a file with --weights", .0.display())]
     NoWeights(PathBuf),
 }
 

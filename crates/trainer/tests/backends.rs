@@ -38,7 +38,7 @@ fn losses(backend: BackendName, device: DeviceName) -> Vec<f32> {
     };
     let network = Network::init(NetworkKind::SimpleCnn, 10, 0, &device).unwrap();
     let mut classifier = Classifier::new(network, 0.1).train();
-    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network).unwrap();
+    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
     let mut host = HostBatch::default();
     (0..STEPS)
         .map(|step| {

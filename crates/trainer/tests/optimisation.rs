@@ -180,8 +180,7 @@ fn recipe(text: &str) -> Recipe {
 fn trained(text: &str, steps: u64) -> (Averages, Classifier, Vec<[Vec<Vec<f32>>; 2]>) {
     let recipe = recipe(text);
     let classifier = classifier(NetworkKind::ResNet20);
-    let optimizer =
-        optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network).unwrap();
+    let optimizer = optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network);
     let schedule = Schedule::new(recipe.schedule.clone(), recipe.optimizer.lr(), steps, 2)
         .of_network(&recipe.groups, &classifier.network);
     let mut averages = Averages::new(&recipe, steps, &classifier);

@@ -8,41 +8,92 @@ use crate::checksum::{FILES, FileSpec};
 use crate::error::Error;
 use crate::progress::{Event, Progress};
 
-/// Taken by the process that fetches. It stays when the lock is released: removing it could leave
-/// two processes with locks on two files of the same name.
+/// Taken by the process that fetches.
 const LOCK_FILE: &str = ".lock";
 /// Where downloads and new files lie until they are complete. Inside the cache folder, so that
 /// renaming never crosses file systems.
 const WORK_FOLDER: &str = ".fetch";
 
 /// The right to write to a cache folder, until it is dropped.
-pub(super) struct Lock(#[expect(dead_code, reason = "an open file holds the lock")] File);
+pub(super) struct Lock {
+    file: File,
+    path: PathBuf,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
+}
 
 impl Lock {
     /// Creates the folder if need be and waits until no other process writes to it.
     pub(super) fn acquire(dir: &Path, progress: &dyn Progress) -> Result<Self, Error> {
-        fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
         let path = dir.join(LOCK_FILE);
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(Error::io("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let line = format!(
-                    "waiting for another process that fetches into {}",
-                    dir.display()
-                );
-                progress.report(Event::Note(&line));
-                file.lock().map_err(Error::io("lock", &path))?;
+        loop {
+            let absent = dir.ancestors().take_while(|folder| !folder.exists());
+            let made = absent
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .map(Path::to_owned)
+                .collect();
+            fs::create_dir_all(dir).map_err(Error::io("create", dir))?;
+            let file = File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+                .map_err(Error::io("create", &path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let line = format!(
+                        "waiting for another process that fetches into {}",
+                        dir.display()
+                    );
+                    progress.report(Event::Note(&line));
+                    file.lock().map_err(Error::io("lock", &path))?;
+                }
+                Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(Error::io("lock", &path)(error)),
+            // A process that found no source takes its lock's file away, and another may have made a new one.
+            if is_at(&file, &path) {
+                return Ok(Self { file, path, made });
+            }
         }
-        Ok(Self(file))
     }
+
+    /// Takes away what was made for nothing: the folder, where this lock made it and nothing is in it.
+    pub(super) fn leave_nothing(self) {
+        let Some(dir) = self.made.first() else {
+            return;
+        };
+        // What cannot be removed holds something, such as a download to go on with, or is none of ours.
+        let work = dir.join(WORK_FOLDER);
+        let _ = fs::remove_dir(work.join("new"));
+        if fs::remove_dir(&work).is_err() && work.exists() {
+            return;
+        }
+        let _ = fs::remove_file(&self.path);
+        for folder in &self.made {
+            if fs::remove_dir(folder).is_err() {
+                break;
+            }
+        }
+        drop(self.file);
+    }
+}
+
+/// Whether `file` is what `path` names now.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let place = |found: fs::Metadata| (found.dev(), found.ino());
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(named)) => place(held) == place(named),
+        _ => false,
+    }
+}
+
+/// An open file cannot be removed here.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 /// New files on their way into the cache, and downloads that are kept to be resumed. Needs the

@@ -169,7 +169,7 @@ pub fn fetch_into(
             result => return result,
         }
     }
-    let _lock = Lock::acquire(dir, progress)?;
+    let lock = Lock::acquire(dir, progress)?;
     let mut attempts = Vec::new();
     for &source in order {
         let result = match source {
@@ -193,6 +193,7 @@ pub fn fetch_into(
             }
         }
     }
+    lock.leave_nothing();
     Err(Error::NoSource(attempts))
 }
 

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory};
+use clap::Args;
 use clap_complete::Shell;
 
 use super::options::Common;
-use super::{Cli, Outcome};
+use super::{Outcome, command};
 
 /// Print completions for a shell.
 #[derive(Debug, Args)]
@@ -22,12 +22,10 @@ pub struct Completions {
 impl Completions {
     /// Prints the script.
     pub fn run(&self, _common: &Common) -> Outcome {
-        clap_complete::generate(
-            self.shell,
-            &mut Cli::command(),
-            "trainer",
-            &mut std::io::stdout(),
-        );
+        let mut command = command();
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "trainer", &mut script);
+        print!("{}", String::from_utf8_lossy(&script));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -115,6 +115,12 @@ impl Data {
             data_dir: named.cloned().or_else(cifar10::source::data_dir_from_env),
             ..Default::default()
         };
+        if let (Action::Fetch, None, Some(dir)) = (&self.command, named, &options.data_dir) {
+            common.verbosity.choice().note(&format!(
+                "CIFAR10_DIR names {}, where other commands look; this fills the cache",
+                dir.display()
+            ));
+        }
         let data = match (&self.command, named) {
             (Action::Fetch, Some(dir)) => {
                 cifar10::fetch_into(dir, &SourceOptions::default(), &progress)?

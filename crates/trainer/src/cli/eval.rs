@@ -87,7 +87,8 @@ impl Eval {
             Tta::FlipTranslate => ("accuracy_tta", ", with mirror images and shifts"),
         };
         let verbosity = common.verbosity.choice();
-        let predictions = evaluation::predict(&network, loader, &device, self.tta, verbosity)?;
+        let predictions =
+            evaluation::predict(&network, loader, &device, self.tta, verbosity, &|| false)?;
         let accuracy = statistics::accuracy(&predictions).share;
         if common.json {
             println!(

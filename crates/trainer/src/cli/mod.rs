@@ -1,5 +1,8 @@
 //! The command line, one file a command.
 
+#[macro_use]
+mod output;
+
 mod backends;
 mod bench;
 mod compare;
@@ -12,13 +15,14 @@ mod predict;
 mod recipes;
 mod report;
 mod runs;
+mod serve;
 mod sweep;
 mod train;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// Trains image classifiers on CIFAR-10 with Burn. Without a command it trains the default recipe.
 #[derive(Debug, Parser)]
@@ -45,6 +49,7 @@ enum Command {
     Recipes(recipes::Recipes),
     Report(report::Report),
     Runs(runs::Runs),
+    Serve(serve::Serve),
     Compare(compare::Compare),
     Sweep(sweep::Sweep),
     Completions(completions::Completions),
@@ -52,6 +57,12 @@ enum Command {
 
 /// What a command gives: an exit code, or the one message that the program prints.
 type Outcome = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// The command line as a value, for completions and for who checks a command without running it.
+#[must_use]
+pub fn command() -> clap::Command {
+    Cli::command()
+}
 
 /// Runs the program and gives its exit code: 0, 1 after an error, 2 for wrong usage, 130 after an
 /// interrupt.
@@ -71,6 +82,7 @@ pub fn main() -> ExitCode {
         Some(Command::Recipes(command)) => command.run(common),
         Some(Command::Report(command)) => command.run(common),
         Some(Command::Runs(command)) => command.run(common),
+        Some(Command::Serve(command)) => command.run(common),
         Some(Command::Compare(command)) => command.run(common),
         Some(Command::Sweep(command)) => command.run(common),
         Some(Command::Completions(command)) => command.run(common),

@@ -27,7 +27,12 @@ impl Recipes {
         if let Some(name) = &self.name {
             let found = recipe::builtin().iter().find(|recipe| recipe.name == name);
             let Some(found) = found else {
-                return Err(format!("there is no recipe `{name}`; see `trainer recipes`").into());
+                let names = recipe::builtin().iter().map(|recipe| recipe.name);
+                let meant = recipe::nearest(name, names).map_or_else(String::new, |nearest| {
+                    format!(" (did you mean `{nearest}`?)")
+                });
+                let message = format!("there is no recipe `{name}`{meant}; see `trainer recipes`");
+                return Err(message.into());
             };
             if common.json {
                 let recipe = recipe::load(name, &[], &NetworkKind::NAMES)?;

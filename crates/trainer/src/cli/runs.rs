@@ -138,12 +138,12 @@ fn print_csv(runs: &[RunSummary]) -> Result<(), csv::Error> {
 
 fn print_table(runs: &[RunSummary]) {
     println!(
-        "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
+        "{:32} {:12} {:16} {:>7} {:>8} {:>8}",
         "run", "state", "network", "epochs", "valid", "test"
     );
     for run in runs {
         println!(
-            "{:32} {:12} {:10} {:>7} {:>8} {:>8}",
+            "{:32} {:12} {:16} {:>7} {:>8} {:>8}",
             run.name,
             state(run),
             run.network.as_deref().unwrap_or("-"),

@@ -74,11 +74,12 @@ impl Sweep {
             move || stopped.store(true, Ordering::SeqCst)
         })?;
         let failures = self.train(tasks, common, &stopped)?;
+        let verbosity = common.verbosity.choice();
         for failure in &failures {
-            eprintln!("{failure}");
+            verbosity.warn(failure);
         }
         if stopped.load(Ordering::SeqCst) {
-            eprintln!("interrupted; the same command goes on");
+            verbosity.warn("interrupted; the same command goes on");
             return Ok(ExitCode::from(130));
         }
         if self.task.is_none() {

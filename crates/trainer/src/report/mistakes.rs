@@ -2,17 +2,13 @@
 
 use cifar10::{CLASS_NAMES, Images};
 use maud::{Markup, html};
-use png::ColorType;
 
 use super::ReportError;
-use super::picture::{data_uri, png};
+use super::picture::{SIDE, data_uri, of_planes};
 use crate::run::Prediction;
 
 /// How many are shown.
 const MOST: usize = 30;
-
-/// Side of a CIFAR-10 image in pixels.
-const SIDE: u32 = 32;
 
 /// The mistakes with the highest probabilities. Without images they are named only.
 pub fn section(predictions: &[Prediction], images: Option<&Images>) -> Result<Markup, ReportError> {
@@ -63,15 +59,7 @@ fn image(one: &Prediction, images: Option<&Images>) -> Result<Markup, ReportErro
         index: one.index,
         images: images.len(),
     })?;
-    let (red, rest) = planes.split_at(planes.len() / 3);
-    let (green, blue) = rest.split_at(rest.len() / 2);
-    let pixels: Vec<u8> = red
-        .iter()
-        .zip(green)
-        .zip(blue)
-        .flat_map(|((r, g), b)| [*r, *g, *b])
-        .collect();
-    let uri = data_uri(&png((SIDE, SIDE), ColorType::Rgb, &pixels)?);
+    let uri = data_uri(&of_planes(planes)?);
     Ok(html! {
         img src=(uri) width=(SIDE) height=(SIDE) alt={ "test image " (one.index) };
     })

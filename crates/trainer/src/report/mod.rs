@@ -24,9 +24,9 @@ mod facts;
 mod filters;
 mod mistakes;
 pub(crate) mod page;
-mod picture;
+pub(crate) mod picture;
 mod reliability;
-mod summary;
+pub(crate) mod summary;
 #[cfg(test)]
 mod tests;
 

@@ -103,6 +103,11 @@ pub fn figures(figures: &[Figure]) -> Markup {
 
 /// A whole page, which loads nothing.
 pub fn page(title: &str, body: &Markup) -> String {
+    page_with(title, "", body)
+}
+
+/// A whole page with a style of its own beside that of every page.
+pub fn page_with(title: &str, style: &str, body: &Markup) -> String {
     html! {
         (DOCTYPE)
         html lang="en" {
@@ -112,7 +117,7 @@ pub fn page(title: &str, body: &Markup) -> String {
                 meta name="generator" content=(concat!("trainer ", env!("CARGO_PKG_VERSION")));
                 link rel="icon" href="data:,";
                 title { (title) }
-                style { (PreEscaped(include_str!("page.css"))) }
+                style { (PreEscaped(include_str!("page.css"))) (PreEscaped(style)) }
             }
             body { main { (body) } }
         }

@@ -2,7 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cifar10::record::IMAGE_BYTES;
 use png::{BitDepth, ColorType, EncodingError};
+
+/// Side of a CIFAR-10 image in pixels.
+pub const SIDE: u32 = 32;
 
 /// Encodes rows of pixels, from the top.
 ///
@@ -21,6 +25,22 @@ pub fn png(
     writer.write_image_data(pixels)?;
     writer.finish()?;
     Ok(bytes)
+}
+
+/// Encodes a CIFAR-10 image: a plane of red, one of green and one of blue.
+///
+/// # Errors
+/// [`EncodingError`] where it cannot be written.
+pub fn of_planes(planes: &[u8; IMAGE_BYTES]) -> Result<Vec<u8>, EncodingError> {
+    let (red, rest) = planes.split_at(IMAGE_BYTES / 3);
+    let (green, blue) = rest.split_at(IMAGE_BYTES / 3);
+    let pixels: Vec<u8> = red
+        .iter()
+        .zip(green)
+        .zip(blue)
+        .flat_map(|((r, g), b)| [*r, *g, *b])
+        .collect();
+    png((SIDE, SIDE), ColorType::Rgb, &pixels)
 }
 
 /// A PNG file inside of a page.

@@ -56,7 +56,8 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
     }
 }
 
-fn tile(name: &str, value: &str, remark: &str) -> Markup {
+/// A figure with its name and a remark, which may be empty.
+pub fn tile(name: &str, value: &str, remark: &str) -> Markup {
     html! {
         div {
             dt { (name) }

@@ -92,6 +92,28 @@ impl RunFolder {
         }
     }
 
+    /// Removes what an earlier end of the run left: its result, and weights that training goes beyond. They
+    /// are in the checkpoint that the run goes on from.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where a file is there and cannot be removed.
+    pub fn reopen(&self) -> Result<(), RunError> {
+        // Weights go first: without them the newest checkpoint counts.
+        for file in [
+            self.model_burnpack(),
+            self.model_safetensors(),
+            self.result(),
+        ] {
+            match fs::remove_file(&file) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(RunError::io("remove", &file)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Undoes [`RunFolder::create`] after a failed start: removes the folder where no file is in it, and
     /// lets `latest` name what it named before. Returns whether the folder is gone.
     ///

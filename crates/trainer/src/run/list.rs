@@ -31,7 +31,7 @@ pub struct RunSummary {
     pub backend: Option<String>,
     /// `cifar10` or `synthetic`.
     pub dataset: Option<String>,
-    /// Epochs trained so far.
+    /// Epochs trained so far; whole ones of a run that is not finished.
     pub epochs: Option<f64>,
     /// The last validation accuracy, from 0 to 1.
     pub valid_accuracy: Option<f64>,
@@ -139,13 +139,13 @@ fn summary(folder: &RunFolder) -> RunSummary {
         backend: environment.as_ref().map(|found| found.backend.clone()),
         started: environment.map(|found| found.started),
         state: result.as_ref().map(|found| found.state),
-        epochs: result.as_ref().map_or_else(
-            || {
-                last.and_then(|row| u32::try_from(row.epoch).ok())
-                    .map(f64::from)
-            },
-            |found| Some(found.epochs),
-        ),
+        // The result of a run that has not ended names the epochs that it is to have.
+        epochs: match &result {
+            Some(found) if found.state == RunState::Finished => Some(found.epochs),
+            _ => last
+                .and_then(|row| u32::try_from(row.epoch).ok())
+                .map(f64::from),
+        },
         valid_accuracy: result
             .as_ref()
             .and_then(|found| found.valid_accuracy)

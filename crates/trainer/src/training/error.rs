@@ -51,9 +51,6 @@ pub enum TrainError {
     /// No device.
     #[error(transparent)]
     DeviceOpen(#[from] crate::device::DeviceError),
-    /// The optimiser's groups could not be made.
-    #[error("the optimiser cannot be made: {0}")]
-    Optimizer(String),
     /// The device failed while computing.
     #[error("the device failed: {0}")]
     Device(String),
@@ -79,6 +76,12 @@ pub enum TrainError {
     /// A checkpoint could not be written or read.
     #[error(transparent)]
     Checkpoint(#[from] super::checkpoint::CheckpointError),
+    /// The user wanted no more of it.
+    #[error("interrupted")]
+    Interrupted,
+    /// The user ended the run from the dashboard, at once.
+    #[error("the run was ended from the dashboard, without saving first")]
+    Killed,
     /// A part of the program panicked.
     #[error("a part of the program panicked, which is a defect: {0}")]
     Panicked(String),
@@ -137,6 +140,7 @@ impl From<EvaluationError> for TrainError {
             EvaluationError::Data(error) => Self::Data(error),
             EvaluationError::Network(error) => Self::Network(error),
             EvaluationError::Device(reason) => Self::Device(reason),
+            EvaluationError::Interrupted => Self::Interrupted,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! A run's last files.
 
+use burn::train::Interrupter;
+use model::Network;
+
 use super::session::Session;
 use super::{Classifier, Run, TrainError, weights};
 use crate::recipe::{Select, Tta};
@@ -13,6 +16,7 @@ impl Run<'_> {
         &self,
         classifier: Classifier,
         session: &mut Session,
+        interrupter: &Interrupter,
     ) -> Result<RunResult, TrainError> {
         let folder = self.folder;
         let mut network = session.averages.counting(&classifier).network;
@@ -31,24 +35,14 @@ impl Run<'_> {
         let accuracies = if session.stopped {
             (None, None)
         } else {
-            let (loader, verbosity) = (&self.loaders.test, self.options.verbosity);
-            let predict = |tta| evaluation::predict(&network, loader, self.device, tta, verbosity);
-            session.log.line(&match self.recipe.tta.views() {
-                1 => format!("testing on {} images", loader.len()),
-                views => format!(
-                    "testing on {} images, and again in {views} views each",
-                    loader.len()
-                ),
-            })?;
-            let test = predict(Tta::None)?;
-            run::write_predictions(&folder.predictions(), &cifar10::CLASS_NAMES, &test)?;
-            let confusion = run::confusion(&test)?;
-            run::write_confusion(&folder.confusion(), &cifar10::CLASS_NAMES, &confusion)?;
-            let augmented = match self.recipe.tta {
-                Tta::None => None,
-                tta => Some(statistics::accuracy(&predict(tta)?).share),
-            };
-            (Some(statistics::accuracy(&test).share), augmented)
+            match self.test(&network, session, interrupter) {
+                // Training is over and saved, so that a resumption begins with the test.
+                Err(TrainError::Interrupted) => {
+                    session.stopped = true;
+                    (None, None)
+                }
+                other => other?,
+            }
         };
         let state = if session.stopped {
             RunState::Interrupted
@@ -59,6 +53,35 @@ impl Run<'_> {
         session.tables.event(&Event::Ended(&result))?;
         result.write(&folder.result())?;
         Ok(result)
+    }
+
+    /// The accuracies on the test set, plain and augmented, whose answers are written too.
+    fn test(
+        &self,
+        network: &Network,
+        session: &mut Session,
+        interrupter: &Interrupter,
+    ) -> Result<(Option<f64>, Option<f64>), TrainError> {
+        let (folder, loader) = (self.folder, &self.loaders.test);
+        let (verbosity, stop) = (self.options.verbosity, || interrupter.should_stop());
+        let predict =
+            |tta| evaluation::predict(network, loader, self.device, tta, verbosity, &stop);
+        session.log.line(&match self.recipe.tta.views() {
+            1 => format!("testing on {} images", loader.len()),
+            views => format!(
+                "testing on {} images, and again in {views} views each",
+                loader.len()
+            ),
+        })?;
+        let test = predict(Tta::None)?;
+        let augmented = match self.recipe.tta {
+            Tta::None => None,
+            tta => Some(statistics::accuracy(&predict(tta)?).share),
+        };
+        run::write_predictions(&folder.predictions(), &cifar10::CLASS_NAMES, &test)?;
+        let confusion = run::confusion(&test)?;
+        run::write_confusion(&folder.confusion(), &cifar10::CLASS_NAMES, &confusion)?;
+        Ok((Some(statistics::accuracy(&test).share), augmented))
     }
 
     /// Notes in the run's folder that it failed, and says how far it is saved.

@@ -67,7 +67,7 @@ use crate::recipe::Recipe;
 use crate::report;
 #[cfg(unix)]
 use crate::run::RunError;
-use crate::run::{CLASSES, RunFolder, RunLock, RunResult};
+use crate::run::{CLASSES, DataRecord, RunFolder, RunLock, RunResult};
 
 pub use average::Averages;
 pub use classifier::{Batch, Classifier, Mixed};
@@ -83,6 +83,9 @@ use resume::Resumed;
 use session::Session;
 use strategy::Loop;
 pub(crate) use strategy::lock;
+
+/// What burn-train's dashboard panics with when its user chooses to end the training at once.
+const DASHBOARD_KILL: &str = "Killing training from user input";
 
 /// Where a run gets its data, its device and its folder.
 #[derive(Debug, Clone)]
@@ -140,8 +143,8 @@ pub fn train(
         (None, Some(file)) => initial::weights(network, file).map(|(n, i)| (n, Some(i)))?,
         (None, None) => (network, None),
     };
-    roles::check(&recipe.groups, &network)?;
-    let (folder, _lock, checkpoint, remarks) = match resumed {
+    let idle = roles::idle(&recipe.groups, &network, &recipe.network);
+    let (folder, _lock, checkpoint, mut remarks) = match resumed {
         Some(resumed) => (
             resumed.folder,
             resumed.lock,
@@ -158,13 +161,15 @@ pub fn train(
     if let Some(checkpoint) = &checkpoint {
         checkpoint.check(&identity)?;
     }
+    folder.reopen()?;
+    remarks.extend(idle);
     let run = Run {
         recipe,
         options,
         folder: &folder,
         loaders: &loaders,
         device: &device,
-        origin: &data.record.origin,
+        data: &data.record,
         identity,
     };
     let result = run.train(network, interrupter, checkpoint, &remarks)?;
@@ -184,7 +189,7 @@ struct Run<'a> {
     folder: &'a RunFolder,
     loaders: &'a Loaders,
     device: &'a Device,
-    origin: &'a str,
+    data: &'a DataRecord,
     identity: Identity,
 }
 
@@ -211,7 +216,7 @@ impl Run<'_> {
         });
         let mut session = lock(&session);
         fitted
-            .and_then(|classifier| self.finish(classifier, &mut session))
+            .and_then(|classifier| self.finish(classifier, &mut session, interrupter))
             .map_err(|error| self.fail(error, &mut session))
     }
 
@@ -297,6 +302,9 @@ impl Run<'_> {
             .or_else(|| payload.downcast_ref::<&str>().copied())
             .unwrap_or("it gave no reason")
             .to_owned();
+        if text.contains(DASHBOARD_KILL) {
+            return TrainError::Killed;
+        }
         TrainError::of_reason(text, self.recipe.batch_size, TrainError::Panicked)
     }
 }

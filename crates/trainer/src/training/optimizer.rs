@@ -7,23 +7,15 @@ use burn::tensor::{Device, Tensor};
 use model::backend::types;
 use model::{CnnBackend, Network};
 
-use super::TrainError;
 use super::muon::Muon;
-use super::roles::{self, group_of};
+use super::roles::group_of;
 use crate::RecordState;
 use crate::recipe::{GroupSpec, OptimizerSpec, Role};
 
 /// PyTorch's SGD or AdamW with the recipe's settings for the parameters of `network`, and for those of
 /// each group what the group says.
-///
-/// # Errors
-/// [`TrainError::Optimizer`] where `network` has no parameter of a group.
-pub fn optimizer(
-    spec: &OptimizerSpec,
-    groups: &[GroupSpec],
-    network: &Network,
-) -> Result<ModuleOptimizer, TrainError> {
-    roles::check(groups, network)?;
+#[must_use]
+pub fn optimizer(spec: &OptimizerSpec, groups: &[GroupSpec], network: &Network) -> ModuleOptimizer {
     let optimizer = match of(spec) {
         Algorithm::Sgd(sgd) => ModuleOptimizer::from(sgd),
         Algorithm::AdamW(adamw) => adamw.init(),
@@ -34,13 +26,13 @@ pub fn optimizer(
         Some(spec) => with_group(optimizer, group_of(network, &spared), &spec),
         None => optimizer,
     };
-    Ok(groups.iter().fold(optimizer, |optimizer, group| {
+    groups.iter().fold(optimizer, |optimizer, group| {
         with_group(
             optimizer,
             group_of(network, &[group.role]),
             &group.optimizer,
         )
-    }))
+    })
 }
 
 /// An optimiser of one parameter.

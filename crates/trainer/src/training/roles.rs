@@ -3,7 +3,6 @@
 use burn::module::{ParamGroup, ParamId};
 use model::Network;
 
-use super::TrainError;
 use crate::recipe::{GroupSpec, Role};
 
 /// The parameters of `network` with one of `roles`.
@@ -12,21 +11,20 @@ pub fn group_of(network: &Network, roles: &[Role]) -> ParamGroup {
     ParamGroup::from_ids(ids(network, roles))
 }
 
-/// Refuses groups that none of `network`'s parameters belongs to.
-///
-/// # Errors
-/// [`TrainError::Optimizer`] with the role.
-pub fn check(groups: &[GroupSpec], network: &Network) -> Result<(), TrainError> {
-    for GroupSpec { role, .. } in groups {
-        if ids(network, &[*role]).is_empty() {
-            return Err(TrainError::Optimizer(format!(
-                "the network has no weights of the role \"{}\"; leave that group out of \
-                 `optimizer.group`, or take a recipe for this network: `trainer recipes` lists them",
-                role.name()
-            )));
-        }
-    }
-    Ok(())
+/// A line for each group that none of `network`'s parameters belongs to: a recipe for one network may be
+/// tried on another.
+#[must_use]
+pub fn idle(groups: &[GroupSpec], network: &Network, name: &str) -> Vec<String> {
+    let idle = groups
+        .iter()
+        .filter(|group| ids(network, &[group.role]).is_empty());
+    idle.map(|group| {
+        format!(
+            "{name} has no weights of the role \"{}\", so that this group of the optimiser has no effect",
+            group.role.name()
+        )
+    })
+    .collect()
 }
 
 fn ids(network: &Network, roles: &[Role]) -> Vec<ParamId> {
@@ -56,6 +54,23 @@ mod tests {
     use model::{Network, NetworkKind};
 
     use super::*;
+
+    #[test]
+    fn groups_that_fit_no_parameter_are_named_and_others_are_not() {
+        #[allow(deprecated)]
+        let device = Device::ndarray();
+        let recipe = crate::recipe::load("default", &[], &NetworkKind::NAMES).unwrap();
+        let idle = |kind: NetworkKind| {
+            let network = Network::init(kind, 10, 0, &device).unwrap();
+            idle(&recipe.groups, &network, kind.name())
+        };
+        let of_other_network = idle(NetworkKind::ResNet20);
+        assert_eq!(of_other_network.len(), 1);
+        assert!(
+            of_other_network[0].starts_with("resnet20 has no weights of the role \"whitening\"")
+        );
+        assert!(idle(NetworkKind::AirbenchNarrow).is_empty());
+    }
 
     #[test]
     fn every_parameter_has_one_role_and_running_statistics_have_none() {

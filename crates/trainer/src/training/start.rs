@@ -64,7 +64,7 @@ impl Run<'_> {
         let recipe = self.recipe;
         let classifier = Classifier::with_loss(network, recipe.loss);
         let optimizer =
-            optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network)?;
+            optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network);
         let steps_per_epoch = self.loaders.train.steps() as u64;
         let schedule = Schedule::new(
             recipe.schedule.clone(),
@@ -169,8 +169,11 @@ impl Run<'_> {
                 self.options.device.backend.name(),
                 self.options.device.describe(self.device),
                 self.options.device.threads(),
-                self.origin,
+                self.data.origin,
             ))?;
+            for (file, hash) in &self.data.sha256 {
+                log.line(&format!("{hash}  {file}"))?;
+            }
         }
         Ok(())
     }

@@ -1,11 +1,14 @@
 //! The files that grow as a run goes: tables, events, and TensorBoard's events.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::checkpoint::TableLengths;
 use crate::run::{
     CsvLog, Environment, Event, EventLog, MetricsRow, RunError, RunFolder, StepRow, TensorBoardLog,
 };
+
+/// How often steps are handed to the system, so that others see a run while it goes on.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// `metrics.csv` and `steps.csv`, `events.jsonl`, and TensorBoard's file. All are cut back to one place
 /// when the run is resumed, so that none has a double row.
@@ -17,6 +20,7 @@ pub struct Tables {
     tensorboard: TensorBoardLog,
     /// When this part of the run began, and the time of day then, as far as the run's own clock knows.
     clock: (Instant, f64),
+    flushed: Instant,
 }
 
 impl Tables {
@@ -40,6 +44,7 @@ impl Tables {
                 started,
             )?,
             clock: (Instant::now(), started + seconds),
+            flushed: Instant::now(),
         })
     }
 
@@ -47,7 +52,7 @@ impl Tables {
         self.clock.1 + self.clock.0.elapsed().as_secs_f64()
     }
 
-    /// Notes a step.
+    /// Notes a step. Others can read it a second later.
     ///
     /// # Errors
     /// [`RunError`] where it cannot be written.
@@ -58,7 +63,12 @@ impl Tables {
             ("loss/step", row.loss),
             ("learning_rate", row.learning_rate),
         ];
-        self.tensorboard.append(self.now(), row.step, &figures)
+        self.tensorboard.append(self.now(), row.step, &figures)?;
+        if self.flushed.elapsed() >= FLUSH_EVERY {
+            self.flush()?;
+            self.flushed = Instant::now();
+        }
+        Ok(())
     }
 
     /// Notes an epoch, and hands everything to the system.

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 
 use super::resume::{Running, last_step, resumed};
-use super::{SMALL, assert_equal_runs, command, finished, result, text, trainer};
+use super::{SMALL, assert_equal_runs, command, finished, program, result, text, trainer};
 
 const OFTEN: [&str; 2] = ["--set", "checkpoint.every_steps=3"];
 
@@ -171,6 +171,51 @@ fn a_second_interrupt_ends_the_program_at_once() {
         "it was not at once"
     );
     assert_eq!(last_step(&running.run), 0);
+}
+
+/// The test takes seconds here, and training none.
+#[test]
+fn an_interrupt_of_the_test_ends_it_and_the_resumed_run_is_tested_whole() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let many = ["--set", "data.test_images=60000"];
+    let whole = finished(artifacts.path(), &many);
+    let mut running = Running::start(artifacts.path(), &many);
+    let log = running.run.join("run.log");
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains("testing on")) {
+        let ended = running.child.try_wait().unwrap();
+        assert!(ended.is_none(), "it ended early");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert_eq!(running.signal("-INT"), Some(130));
+    assert_eq!(result(&running.run)["state"], "interrupted");
+    assert!(result(&running.run)["test_accuracy"].is_null());
+    resumed(artifacts.path(), &[]);
+    assert_equal_runs(&running.run, &whole);
+}
+
+#[test]
+fn a_run_that_goes_on_is_no_longer_what_it_was_when_it_was_interrupted() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let often = ["--epochs", "200", "--set", "checkpoint.every_steps=5"];
+    let mut running = Running::start(artifacts.path(), &often);
+    running.wait_for_step(13);
+    assert_eq!(running.signal("-INT"), Some(130));
+    let step = last_step(&running.run);
+    let listed = || {
+        let place = artifacts.path().to_str().unwrap();
+        let output = program(&["runs", "--json", "--artifacts", place]);
+        let runs: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        runs[0].clone()
+    };
+    assert_eq!(listed()["state"], "interrupted");
+    assert!(listed()["epochs"].as_f64().unwrap_or(0.0) < 100.0);
+    let mut again = Running::resume(artifacts.path());
+    again.wait_for_step(step + 10);
+    again.signal("-KILL");
+    assert!(listed()["state"].is_null());
+    for old in ["result.json", "model.bpk", "model.safetensors"] {
+        assert!(!running.run.join(old).exists(), "{old}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod compare;
+mod documents;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
@@ -12,6 +13,8 @@ mod report;
 #[cfg(unix)]
 mod resume;
 mod runs;
+#[cfg(unix)]
+mod serve;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
 use std::fs;
+use std::process::Command;
 
 use super::{finished, program, text, trainer};
 
@@ -232,11 +233,68 @@ fn data_that_is_short_altered_or_no_file_is_named_with_what_to_do() {
 #[cfg(not(feature = "wgpu"))]
 fn a_backend_that_is_not_compiled_in_is_refused_with_how_to_build_it() {
     let folder = tempfile::tempdir().unwrap();
-    let output = program(&["train", "--config", "smoke", "--backend", "wgpu"]);
+    let artifacts = folder.path().to_str().unwrap();
+    let options = ["train", "--config", "smoke", "--backend", "wgpu"];
+    let output = program(&[&options[..], &["--artifacts", artifacts]].concat());
     let message = text(&output.stderr);
     assert_eq!(output.status.code(), Some(1));
     assert!(message.contains("--features wgpu"), "{message}");
     assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_a_command_quietly() {
+    for command in [
+        &["recipes"][..],
+        &["recipes", "--json"],
+        &["completions", "bash"],
+        &["backends"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(command)
+            .stdout(writer)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}");
+        assert_eq!(text(&output.stderr), "", "{command:?}");
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_standard_output_that_is_full_is_an_error_that_says_so() {
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .arg("recipes")
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let message = text(&output.stderr);
+    assert!(
+        message.starts_with("error: standard output cannot be written"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_run_of_another_network_is_not_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = finished(folder.path(), &[]);
+    fs::remove_file(run.join("result.json")).unwrap();
+    let output = trainer(
+        folder.path(),
+        &["--resume", "latest", "--network", "resnet20"],
+    );
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        message.contains("began with other settings (network"),
+        "{message}"
+    );
+    assert!(!run.join("result.json").exists());
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Running {
     }
 
     /// Goes on with the latest run.
-    fn resume(artifacts: &Path) -> Self {
+    pub fn resume(artifacts: &Path) -> Self {
         let child = command(artifacts, &["--resume", "latest"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())

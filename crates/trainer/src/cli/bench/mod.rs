@@ -160,7 +160,7 @@ impl Bench {
             weight_decay: 0.0,
             decay_norm_and_bias: true,
         };
-        let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network)?;
+        let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
         let mut classifier = Some(classifier);
         Ok(Box::new(move || {
             if let Some(current) = classifier.take() {
