@@ -3,6 +3,8 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`cli`] | the command line, one file a command |
+//! | [`adapters`] | what the graphics drivers of this machine offer |
+//! | [`check`] | whether a device may be trusted |
 //! | [`compare`] | runs beside each other |
 //! | [`sweep`] | a recipe with several settings and seeds |
 //! | [`recipe`] | what a run trains, with which settings |
@@ -22,6 +24,8 @@
 
 #![warn(missing_docs)]
 
+pub mod adapters;
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod device;

@@ -8,6 +8,7 @@
 //! | `roles` | what each parameter is for |
 //! | `optimizer`, `muon`, `schedule` | what the recipe asks for |
 //! | `gradient` | lengths and sums of gradients |
+//! | `replicas` | a batch over several devices |
 //! | `average` | weights kept beside those that train: their average, and slow ones |
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
@@ -39,6 +40,7 @@ mod muon;
 pub mod optimizer;
 pub mod record;
 mod renderer;
+mod replicas;
 mod resume;
 mod roles;
 mod saver;
@@ -61,6 +63,7 @@ use burn::train::metric::{AccuracyMetric, LossMetric};
 use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use model::{Network, NetworkKind};
 
+use crate::check::trust;
 use crate::device::DeviceChoice;
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
@@ -79,6 +82,7 @@ use checkpoint::{Checkpoint, Identity};
 use datasets::Loaders;
 use latest::Latest;
 use record::Place;
+use replicas::Replicas;
 use resume::Resumed;
 use session::Session;
 use strategy::Loop;
@@ -92,6 +96,10 @@ const DASHBOARD_KILL: &str = "Killing training from user input";
 pub struct TrainOptions {
     /// The device to train on.
     pub device: DeviceChoice,
+    /// Devices that compute each batch with it.
+    pub others: Vec<DeviceChoice>,
+    /// Whether to train on it although it computes wrongly.
+    pub trust_device: bool,
     /// A folder with CIFAR-10.
     pub data_dir: Option<PathBuf>,
     /// Where run folders are made.
@@ -114,7 +122,16 @@ pub fn train(
     interrupter: &Interrupter,
 ) -> Result<(RunFolder, RunResult), TrainError> {
     let kind = NetworkKind::from_name(&recipe.network)?;
-    let device = options.device.open()?;
+    let device = open(&options.device, options)?;
+    let mut names = options.device.describe(&device);
+    let mut others = Vec::with_capacity(options.others.len());
+    for choice in &options.others {
+        let other = open(choice, options)?;
+        names.push_str(&format!(" + {}", choice.describe(&other)));
+        others.push(other);
+    }
+    let replicas = Replicas::new(others);
+    replicas.check(recipe.batch_size)?;
     let resumed = options
         .resume
         .as_deref()
@@ -153,7 +170,7 @@ pub fn train(
         ),
         None => {
             let remarks = initial.iter().map(initial::remark).collect();
-            let folder = start::start_folder(recipe, options, &device, &data, initial)?;
+            let folder = start::start_folder(recipe, options, names, &data, initial)?;
             let lock = RunLock::take(&folder)?;
             (folder, lock, None, remarks)
         }
@@ -169,6 +186,7 @@ pub fn train(
         folder: &folder,
         loaders: &loaders,
         device: &device,
+        replicas,
         data: &data.record,
         identity,
     };
@@ -182,6 +200,13 @@ pub fn train(
     Ok((folder, result))
 }
 
+/// Opens a device that computes what it should.
+fn open(choice: &DeviceChoice, options: &TrainOptions) -> Result<Device, TrainError> {
+    let device = choice.open()?;
+    trust::before_training(choice, &device, options.trust_device, options.verbosity)?;
+    Ok(device)
+}
+
 /// What one run works with.
 struct Run<'a> {
     recipe: &'a Recipe,
@@ -189,6 +214,7 @@ struct Run<'a> {
     folder: &'a RunFolder,
     loaders: &'a Loaders,
     device: &'a Device,
+    replicas: Replicas,
     data: &'a DataRecord,
     identity: Identity,
 }
@@ -238,6 +264,7 @@ impl Run<'_> {
         let training = Loop {
             device: autodiff,
             steps: self.steps(),
+            replicas: self.replicas.clone(),
             gradients: self.recipe.gradients,
             patience: self.recipe.patience as u64,
             session: session.clone(),

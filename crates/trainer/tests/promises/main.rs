@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod compare;
+mod devices;
 mod documents;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod logs;
+#[cfg(target_os = "linux")]
+mod memory;
 mod network;
 mod refusals;
 mod report;
