@@ -208,7 +208,7 @@ mod adapter {
 
 #[cfg(feature = "wgpu")]
 mod adapter {
-    use burn::tensor::DeviceKind;
+    use burn::tensor::{DeviceKind, DeviceType};
 
     use super::{Device, DeviceError, DeviceName};
 
@@ -235,16 +235,30 @@ mod adapter {
         let device = Device::wgpu_options()
             .device_kind(kind)
             .init()
-            .map_err(|error| failed(error.to_string()))?;
+            .map_err(|_| failed(what_there_is()))?;
         match device.identity() {
             // wgpu takes a software adapter where it finds nothing else, and says nothing.
             Some(identity) if identity.physical.is_none() && name != DeviceName::Software => {
-                Err(failed(format!(
-                    "there is only the software adapter {}",
-                    identity.name
-                )))
+                Err(failed(what_there_is()))
             }
             _ => Ok(device),
+        }
+    }
+
+    /// The adapters in words; what wgpu says of them is meant for programmers.
+    fn what_there_is() -> String {
+        let adapters: Vec<String> = Device::enumerate(DeviceType::Wgpu)
+            .into_iter()
+            .filter_map(|device| device.identity())
+            .map(|identity| match identity.physical {
+                Some(_) => identity.name,
+                None => format!("the software adapter {}", identity.name),
+            })
+            .collect();
+        if adapters.is_empty() {
+            "there is no adapter".to_owned()
+        } else {
+            format!("there is only {}", adapters.join(", "))
         }
     }
 }

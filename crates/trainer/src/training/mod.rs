@@ -18,6 +18,7 @@
 //! | `initial` | weights of a file that a run begins with |
 //! | `resume` | where an interrupted run goes on |
 //! | `start`, `finish` | a run's first and last files |
+//! | `stop` | how a run is told to end |
 //! | `weights` | a network's weights in files |
 //! | `log`, `latest`, `renderer`, `metric_log` | what a run shows |
 
@@ -45,6 +46,7 @@ mod saver;
 mod schedule;
 mod session;
 mod start;
+mod stop;
 mod strategy;
 mod tables;
 pub mod weights;
@@ -57,8 +59,8 @@ use std::sync::{Arc, Mutex};
 
 use burn::data::dataloader::DataLoader;
 use burn::tensor::Device;
-use burn::train::metric::{AccuracyMetric, LossMetric};
-use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
+use burn_train::metric::{AccuracyMetric, LossMetric};
+use burn_train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use model::{Network, NetworkKind};
 
 use crate::device::DeviceChoice;
@@ -74,6 +76,7 @@ pub use classifier::{Batch, Classifier, Mixed};
 pub use data::DeviceLoader;
 pub use error::TrainError;
 pub use schedule::Schedule;
+pub use stop::{NotBegun, Stop};
 
 use checkpoint::{Checkpoint, Identity};
 use datasets::Loaders;
@@ -104,14 +107,14 @@ pub struct TrainOptions {
     pub verbosity: Verbosity,
 }
 
-/// Trains `recipe` and writes its run folder. `interrupter` stops it after the current step.
+/// Trains `recipe` and writes its run folder, to its end or until `stop` is asked for.
 ///
 /// # Errors
 /// [`TrainError`] with what went wrong; a run that could not start leaves no folder.
 pub fn train(
     recipe: &Recipe,
     options: &TrainOptions,
-    interrupter: &Interrupter,
+    stop: &Stop,
 ) -> Result<(RunFolder, RunResult), TrainError> {
     let kind = NetworkKind::from_name(&recipe.network)?;
     let device = options.device.open()?;
@@ -144,13 +147,22 @@ pub fn train(
         (None, None) => (network, None),
     };
     let idle = roles::idle(&recipe.groups, &network, &recipe.network);
+    stop.begin();
     let (folder, _lock, checkpoint, mut remarks) = match resumed {
-        Some(resumed) => (
-            resumed.folder,
-            resumed.lock,
-            resumed.checkpoint,
-            resumed.remarks,
-        ),
+        Some(resumed) => {
+            let step = (resumed.checkpoint.as_ref()).map_or(0, |found| found.manifest.record.steps);
+            if let Some(checkpoint) = &resumed.checkpoint {
+                checkpoint.check(&identity)?;
+            }
+            resumed.folder.reopen()?;
+            start::note_resumption(&resumed.folder, options, &device, step)?;
+            (
+                resumed.folder,
+                resumed.lock,
+                resumed.checkpoint,
+                resumed.remarks,
+            )
+        }
         None => {
             let remarks = initial.iter().map(initial::remark).collect();
             let folder = start::start_folder(recipe, options, &device, &data, initial)?;
@@ -158,10 +170,6 @@ pub fn train(
             (folder, lock, None, remarks)
         }
     };
-    if let Some(checkpoint) = &checkpoint {
-        checkpoint.check(&identity)?;
-    }
-    folder.reopen()?;
     remarks.extend(idle);
     let run = Run {
         recipe,
@@ -172,7 +180,7 @@ pub fn train(
         data: &data.record,
         identity,
     };
-    let result = run.train(network, interrupter, checkpoint, &remarks)?;
+    let result = run.train(network, stop.interrupter(), checkpoint, &remarks)?;
     // The run itself is whole without its report, which can be written again.
     if let Err(error) = report::write(&folder, Some(&data.test)) {
         options.verbosity.note(&format!(

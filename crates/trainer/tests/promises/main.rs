@@ -15,6 +15,7 @@ mod resume;
 mod runs;
 #[cfg(unix)]
 mod serve;
+mod start;
 
 use std::fs;
 use std::path::{Path, PathBuf};
