@@ -41,10 +41,15 @@ fn documentation() -> u8 {
     ])
 }
 
-/// The tests that need an adapter, for which a software one is enough.
+/// Lints and tests of what needs an adapter, for which a software one is enough.
 pub fn wgpu() -> u8 {
     let packages = ["--package", "model", "--package", "trainer"];
-    cargo(&[&["test"][..], &packages, &["--features", "wgpu"]].concat())
+    let with_wgpu = [&packages[..], &["--features", "wgpu"]].concat();
+    let lints = ["--all-targets", "--", "--deny", "warnings"];
+    match cargo(&[&["clippy"][..], &with_wgpu, &lints].concat()) {
+        0 => cargo(&[&["test"][..], &with_wgpu].concat()),
+        code => code,
+    }
 }
 
 /// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a

@@ -15,7 +15,7 @@ fn arguments(text: &str) -> Option<Vec<&str>> {
 fn is_understood(arguments: &[&str]) -> bool {
     match arguments {
         // The trainer's own tests read the rest.
-        ["train-cpu", ..] | ["kernels"] | ["test"] | ["test", "--wgpu" | "--valgrind"] => true,
+        ["train-cpu", ..] | ["kernels" | "test"] | ["test", "--wgpu" | "--valgrind"] => true,
         ["bench" | "chaos" | "fuzz", ..] => {
             let options = arguments.iter().take_while(|word| **word != "--");
             let output = Command::new(env!("CARGO_BIN_EXE_xtask"))

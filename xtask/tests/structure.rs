@@ -129,7 +129,7 @@ fn the_networks_read_no_file_and_no_clock_and_know_nothing_of_training() {
             "Instant",
             "SystemTime",
             "println",
-            "burn::train",
+            "burn_train",
         ] {
             assert!(!code.contains(word), "{}: {word}", file.display());
         }

@@ -269,7 +269,7 @@ fn processes_that_start_together_fetch_once() {
             .into_iter()
             .map(|thread| thread.join().unwrap().origin.fetched_from)
             .collect();
-        sources.sort_by_key(|source| source.is_none());
+        sources.sort_by_key(Option::is_none);
         assert_eq!(sources, [Some(Source::Archive), None]);
     });
     assert_eq!(server.requests(), [None]);

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use burn::train::Learner;
+use burn_train::Learner;
 use cifar10::synthetic::{Part, generate};
 use cifar10::{HostBatch, Loader, LoaderConfig};
 use model::{Network, NetworkKind};

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use burn::module::Module;
 use burn::tensor::{Int, Tensor, TensorData};
-use burn::train::TrainStep;
+use burn_train::TrainStep;
 use cifar10::synthetic::{Part, generate};
 use cifar10::{HostBatch, Loader, LoaderConfig};
 use model::{Network, NetworkKind};

@@ -7,6 +7,15 @@ use serde::Serialize;
 
 use crate::device::DeviceName;
 
+/// The kind of an adapter that computes on the processor.
+pub const SOFTWARE: &str = "software";
+/// The graphics APIs that are asked.
+pub const VULKAN: &str = "Vulkan";
+/// Apple's.
+pub const METAL: &str = "Metal";
+/// Microsoft's.
+pub const DX12: &str = "DirectX 12";
+
 /// An adapter, as its driver describes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Adapter {
@@ -136,7 +145,7 @@ pub fn require(device: DeviceName, adapters: &[Adapter]) -> Result<(), AdapterEr
         DeviceName::Default => return Ok(()),
         DeviceName::Discrete(index) => format!("discrete:{index}"),
         DeviceName::Integrated(index) => format!("integrated:{index}"),
-        DeviceName::Software => "software".to_owned(),
+        DeviceName::Software => SOFTWARE.to_owned(),
     };
     let named = |adapter: &&Adapter| adapter.device.as_ref() == Some(&asked);
     let Some(adapter) = adapters.iter().find(named) else {
@@ -172,20 +181,20 @@ mod drivers {
 
     use burn::tensor::wgpu::wgpu;
 
-    use super::{Adapter, Limits};
+    use super::{Adapter, DX12, Limits, METAL, SOFTWARE, VULKAN};
 
     /// Every adapter on the API that Burn chooses: the first with a GPU, or else the first with anything.
     #[must_use]
     pub fn list() -> Vec<Adapter> {
         let apis = [
-            (wgpu::Backends::VULKAN, "Vulkan"),
-            (wgpu::Backends::METAL, "Metal"),
-            (wgpu::Backends::DX12, "DirectX 12"),
+            (wgpu::Backends::VULKAN, VULKAN),
+            (wgpu::Backends::METAL, METAL),
+            (wgpu::Backends::DX12, DX12),
         ];
         let mut software = Vec::new();
         for (api, name) in apis {
             let found = on(api, name);
-            if found.iter().any(|adapter| adapter.kind != "software") {
+            if found.iter().any(|adapter| adapter.kind != SOFTWARE) {
                 return found;
             }
             if software.is_empty() {
@@ -220,7 +229,7 @@ mod drivers {
                 wgpu::DeviceType::DiscreteGpu => ("discrete", numbered(0, "discrete")),
                 wgpu::DeviceType::IntegratedGpu => ("integrated", numbered(1, "integrated")),
                 wgpu::DeviceType::VirtualGpu => ("virtual", None),
-                wgpu::DeviceType::Cpu => ("software", Some("software".to_owned())),
+                wgpu::DeviceType::Cpu => (SOFTWARE, Some("software".to_owned())),
                 wgpu::DeviceType::Other => ("other", None),
             };
             adapters.push(Adapter {
@@ -255,7 +264,7 @@ mod drivers {
     /// What Linux tells of an adapter's memory in bytes: of cards whose driver writes it down, and of
     /// adapters that share the machine's.
     fn memory(kind: &str, pci: &str) -> Option<u64> {
-        if matches!(kind, "software" | "integrated") {
+        if matches!(kind, SOFTWARE | "integrated") {
             let text = std::fs::read_to_string("/proc/meminfo").ok()?;
             let line = text
                 .lines()

@@ -17,6 +17,7 @@
 //! | [`report`] | a run on one page |
 //! | [`run`] | a run's folder |
 //! | [`serve`] | a run on a local web page |
+//! | [`shell`] | commands that are shown to be typed |
 //! | [`statistics`] | intervals, tests, calibration |
 //! | [`terminal`] | the terminal under the dashboard |
 //! | [`weight_file`] | weights from files of other programs |
@@ -37,6 +38,7 @@ pub mod recipe;
 pub mod report;
 pub mod run;
 pub mod serve;
+pub mod shell;
 pub mod statistics;
 pub mod sweep;
 #[cfg(unix)]

@@ -4,7 +4,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use burn::train::Learner;
+use burn_train::Learner;
 use cifar10::synthetic::{Part, generate};
 use model::{Network, NetworkKind};
 use trainer::recipe::{self, LossSpec, Recipe, Reduction};
@@ -84,7 +84,7 @@ fn gradients_of_parts_sum_to_those_of_the_whole_batch() {
         };
         let classifier = Classifier::with_loss(network.clone(), loss).train();
         let whole = gradient::of_batch(&classifier, &batch, 1);
-        let loss = |output: &burn::train::TrainOutput<burn::train::ClassificationOutput>| {
+        let loss = |output: &burn_train::TrainOutput<burn_train::ClassificationOutput>| {
             output.item.loss.clone().into_scalar::<f32>()
         };
         let expected = values(&classifier, Some(&whole.grads));

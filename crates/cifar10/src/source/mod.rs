@@ -230,7 +230,7 @@ fn can_be_fetched_again(error: &Error) -> bool {
     )
 }
 
-/// Tells in one line why a source is not used.
+/// Tells in one line that a source is not used. Why it failed is part of the error where all of them do.
 fn tell(source: Source, error: &Error, progress: &dyn Progress) {
     let line = match error {
         Error::Incomplete { .. } if source == Source::Cache => return,
@@ -240,7 +240,7 @@ fn tell(source: Source, error: &Error, progress: &dyn Progress) {
                 path.display()
             )
         }
-        error => format!("the source {source} failed: {error}"),
+        _ => format!("CIFAR-10 could not be had from the source {source}"),
     };
     progress.report(Event::Note(&line));
 }

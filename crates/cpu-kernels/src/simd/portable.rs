@@ -95,7 +95,7 @@ impl Simd for Portable {
         // SAFETY: the caller says that four bytes can be written.
         unsafe {
             to.cast::<[u8; LANES]>()
-                .write(value.0.map(|lane| lane as u8))
+                .write(value.0.map(|lane| lane as u8));
         }
     }
     #[inline(always)]

@@ -13,9 +13,8 @@ const TAR_SIZE: std::ops::Range<usize> = 124..136;
 /// The PNG file with the right CRC at the end of each whole chunk: length, type, data, CRC.
 pub(super) fn png(input: &[u8]) -> Vec<u8> {
     let mut bytes = input.to_vec();
-    let mut rest = match bytes.split_at_mut_checked(SIGNATURE.len()) {
-        Some((_, chunks)) => chunks,
-        None => return bytes,
+    let Some((_, mut rest)) = bytes.split_at_mut_checked(SIGNATURE.len()) else {
+        return bytes;
     };
     while let Some(length) = rest.first_chunk().copied().map(u32::from_be_bytes) {
         let end = (length as usize).saturating_add(8);

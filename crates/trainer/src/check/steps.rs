@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
-use burn::train::TrainStep;
+use burn_train::TrainStep;
 use model::check::{CheckError, Errors, networks};
 use model::{Network, NetworkKind};
 

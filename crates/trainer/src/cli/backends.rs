@@ -125,7 +125,7 @@ fn devices(backend: BackendName) -> Vec<Listed> {
             .into_iter()
             .map(|adapter| Listed {
                 name: adapter.name.clone(),
-                software: adapter.kind == "software",
+                software: adapter.kind == adapters::SOFTWARE,
                 adapter: Some(adapter),
             })
             .collect(),

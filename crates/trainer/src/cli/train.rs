@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use burn::train::Interrupter;
 use clap::Args;
 use model::NetworkKind;
 
@@ -14,12 +13,14 @@ use super::Outcome;
 use super::options::Common;
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, RunState};
+use crate::shell;
 use crate::statistics::percent;
-use crate::training::{self, TrainOptions};
+use crate::training::{self, Stop, TrainOptions};
 
 /// Train a recipe; what `trainer` alone does with the default one.
 ///
-/// Ctrl-C finishes the step, saves, and exits 130; a second one ends at once.
+/// Ctrl-C finishes the step, saves, and exits 130; a second one, or one before the first step, ends
+/// at once.
 #[derive(Debug, Args)]
 #[command(args_override_self = true, allow_negative_numbers = true)]
 #[command(
@@ -82,19 +83,19 @@ impl Train {
             init_from: self.init_from.clone(),
             verbosity: common.verbosity.choice(),
         };
-        let (folder, result) = training::train(&recipe, &options, &interrupter()?)?;
-        let path = folder.path().display();
+        let (folder, result) = training::train(&recipe, &options, &*stop()?)?;
+        let (path, word) = (folder.path().display(), shell::path(folder.path()));
         let interrupted = result.state == RunState::Interrupted;
         let text = if common.json {
             serde_json::to_string(&result)?
         } else if interrupted {
             format!(
-                "interrupted and saved after step {}. Go on with:\n  trainer train --resume {path}",
+                "interrupted and saved after step {}. Go on with:\n  trainer train --resume {word}",
                 result.steps
             )
         } else {
             format!(
-                "test accuracy {}{}, {:.0} images a second, in {path}\nnext: trainer eval --run {path}",
+                "test accuracy {}{}, {:.0} images a second, in {path}\nnext: trainer eval --run {word}",
                 percent(result.test_accuracy.unwrap_or_default()),
                 result
                     .test_accuracy_tta
@@ -162,23 +163,35 @@ impl Train {
 const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Stops the run after the current step at the first Ctrl-C, SIGTERM or SIGHUP, and the program at
-/// the second.
-fn interrupter() -> Result<Interrupter, ctrlc::Error> {
-    let interrupter = Interrupter::new();
+/// the second. Before there is a run, the first one stops the program.
+fn stop() -> Result<Arc<Stop>, ctrlc::Error> {
+    let stop = Arc::new(Stop::default());
     let asked = OnceLock::new();
     ctrlc::set_handler({
-        let interrupter = interrupter.clone();
+        let stop = stop.clone();
         move || {
             let first = *asked.get_or_init(Instant::now);
             if first.elapsed() > SAME_SIGNAL {
-                #[cfg(unix)]
-                crate::terminal::restore();
-                std::process::exit(130);
+                exit();
             }
-            interrupter.stop(Some("interrupted"));
+            // What this says is held until the program has ended, so that no run begins meanwhile.
+            if let Err(_not_begun) = stop.ask() {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "interrupted before the first step; no run was made"
+                );
+                exit();
+            }
         }
     })?;
-    Ok(interrupter)
+    Ok(stop)
+}
+
+/// Ends the program at once.
+fn exit() -> ! {
+    #[cfg(unix)]
+    crate::terminal::restore();
+    std::process::exit(130);
 }
 
 /// Burn puts an optimiser's loaded state on its default device first, which is a GPU where wgpu is

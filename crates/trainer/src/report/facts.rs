@@ -4,15 +4,12 @@ use maud::{Markup, html};
 
 use super::Contents;
 use crate::run::RunFolder;
+use crate::shell;
 
 /// What the run was made of.
 pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
     let environment = &contents.environment;
-    let command = |words: &[&str]| {
-        // A word with a zero byte cannot come from a command line, and is shown as it is.
-        shlex::try_join(words.iter().copied()).unwrap_or_else(|_| words.join(" "))
-    };
-    let started: Vec<&str> = environment.command.iter().map(String::as_str).collect();
+    let started = environment.command.iter().map(String::as_str);
     let config = folder.config().display().to_string();
     let (seed, threads) = (contents.recipe.seed, environment.threads.to_string());
     let again = [
@@ -55,9 +52,9 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
     html! {
         h2 { "Repeat it" }
         p { "As it was started:" }
-        pre { (command(&started)) }
+        pre { (shell::line(started)) }
         p { "From this folder, with seed " (seed) ":" }
-        pre { (command(&again)) }
+        pre { (shell::line(again)) }
         h2 { "Recipe" }
         pre { (contents.config) }
         h2 { "Environment" }

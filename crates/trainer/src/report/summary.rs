@@ -4,6 +4,7 @@ use maud::{Markup, html};
 
 use super::Contents;
 use crate::run::{RunFolder, RunState};
+use crate::shell;
 use crate::statistics::{Share, percent};
 
 /// What the run gave, in a few tiles.
@@ -30,7 +31,10 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
             pre { (error) }
         }
         @if interrupted {
-            p { "It is tested when it is finished: " code { "trainer train --resume " (folder.name()) } }
+            p {
+                "It is tested when it is finished: "
+                code { (shell::line(["trainer", "train", "--resume", &folder.name()])) }
+            }
         }
         dl.tiles {
             @if let Some(Share { share, interval: (low, high) }) = contents.accuracy() {

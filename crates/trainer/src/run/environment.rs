@@ -45,6 +45,28 @@ pub struct Environment {
     pub command: Vec<String>,
     /// When the run started, in RFC 3339.
     pub started: String,
+    /// Each time that the run went on, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resumptions: Vec<Resumption>,
+}
+
+/// What a run went on with, where it may differ from what it began with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// Steps that had been done.
+    pub step: u64,
+    /// The program's version.
+    pub version: String,
+    /// The backend's name.
+    pub backend: String,
+    /// The device or adapter, as the backend names it.
+    pub device: String,
+    /// Threads that the CPU's kernels use.
+    pub threads: usize,
+    /// The command line, the program's name first.
+    pub command: Vec<String>,
+    /// When, in RFC 3339.
+    pub started: String,
 }
 
 /// The weights that a run began with (`--init-from`).
@@ -66,8 +88,8 @@ pub struct DataRecord {
     pub dataset: String,
     /// Where they came from: a folder, an address, or the generator.
     pub origin: String,
-    /// The SHA-256 of each file by its name, in the order of the files; of generated images, that of the
-    /// training images.
+    /// The SHA-256 of each file by its name, in the order of the files; of generated images, those of
+    /// the two parts.
     pub sha256: Vec<(String, String)>,
 }
 

@@ -56,6 +56,12 @@ pub enum RunError {
         /// The artifacts folder.
         artifacts: PathBuf,
     },
+    /// `latest` is a folder of its own, and so names no run.
+    #[error("{}: this is a folder, where the newest run's name should be; move it away, or name a run's folder", .path.display())]
+    LatestIsAFolder {
+        /// The path of `latest`.
+        path: PathBuf,
+    },
     /// `latest` names a run that is gone.
     #[error("{}: the latest run, {target}, is gone; name another run", .artifacts.display())]
     LatestIsGone {
@@ -79,6 +85,14 @@ pub enum RunError {
     NotARun {
         /// The path.
         path: PathBuf,
+    },
+    /// A run that was cut off before its own record was written.
+    #[error("{}: this run was cut off before it began; start a new one with `trainer train --config {}`", .path.display(), crate::shell::path(.config))]
+    NotBegun {
+        /// The run's folder.
+        path: PathBuf,
+        /// Its recipe.
+        config: PathBuf,
     },
     /// Another process trains in this folder.
     #[error("{}: another process{} trains this run; wait until it ends, or stop it", .path.display(), .process.as_ref().map_or_else(String::new, |process| format!(" ({process})")))]

@@ -43,6 +43,10 @@ pub fn resolve(artifacts: &Path, run: &str) -> Result<PathBuf, RunError> {
 }
 
 fn resolve_latest(artifacts: &Path) -> Result<PathBuf, RunError> {
+    let latest = artifacts.join(LATEST);
+    if !latest.is_symlink() && latest.is_dir() {
+        return Err(RunError::LatestIsAFolder { path: latest });
+    }
     let Some(target) = latest_target(artifacts) else {
         return Err(RunError::NoLatest {
             artifacts: artifacts.to_owned(),

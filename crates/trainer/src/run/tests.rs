@@ -73,6 +73,7 @@ fn environment(started: &str) -> Environment {
         initial_weights: None,
         command: vec!["trainer".to_owned(), "train".to_owned()],
         started: started.to_owned(),
+        resumptions: Vec::new(),
     }
 }
 

@@ -107,7 +107,7 @@ impl Uploads {
 async fn next_part(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
     loop {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
-        match frame.map(|frame| frame.into_data()) {
+        match frame.map(hyper::body::Frame::into_data) {
             Ok(Ok(bytes)) => return Some(Ok(bytes)),
             // Trailers hold nothing of a photo.
             Ok(Err(_)) => {}

@@ -7,7 +7,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor};
-use burn::train::Learner;
+use burn_train::Learner;
 
 use super::checkpoint::{AVERAGE, Checkpoint, CheckpointError, LOOKAHEAD};
 use super::{Classifier, TrainError};

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use cifar10::synthetic::{Part, generate};
 use cifar10::{HostBatch, Images, Loader, LoaderConfig, Normalization};
 
 use crate::progress::{FetchProgress, Verbosity};
@@ -68,16 +69,17 @@ pub fn images(
             test_images,
         } => {
             verbosity.note("the images are synthetic: generated, and no photographs");
-            use cifar10::synthetic::{Part, generate};
             let train = generate(Part::Train, train_images, recipe.seed);
-            let sha256 = cifar10::checksum::sha256(train.pixels());
+            let test = generate(Part::Test, test_images, recipe.seed);
+            let sha256 = [("training images", &train), ("test images", &test)]
+                .map(|(name, part)| (name.to_owned(), cifar10::checksum::sha256(part.pixels())));
             Ok(Data {
                 train,
-                test: generate(Part::Test, test_images, recipe.seed),
+                test,
                 record: DataRecord {
                     dataset,
                     origin: "generated".to_owned(),
-                    sha256: vec![("training images".to_owned(), sha256)],
+                    sha256: sha256.into(),
                 },
             })
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::{CheckpointError, Name};
 use crate::evaluation::EvaluationError;
 use crate::run::RunError;
+use crate::shell;
 
 /// What usually helps where training diverges.
 const REMEDIES: &str = "start a new run with a lower learning rate (`--lr`), a longer warm-up (`--set \
@@ -18,7 +19,7 @@ fn advice(source: &TrainError, saved: &Option<Name>, folder: &Path) -> String {
         Some(name) => format!("\nThe run is saved up to {name}"),
         None => "\nThe run had not saved anything yet".to_owned(),
     };
-    let run = folder.display();
+    let run = shell::path(folder);
     let first = match source {
         TrainError::Loss { .. } | TrainError::Weights { .. } | TrainError::OutOfMemory { .. } => {
             return format!("{kept} in {run}");

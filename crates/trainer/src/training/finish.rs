@@ -1,6 +1,6 @@
 //! A run's last files.
 
-use burn::train::Interrupter;
+use burn_train::Interrupter;
 use model::Network;
 
 use super::session::Session;

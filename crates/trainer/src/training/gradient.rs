@@ -3,7 +3,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
-use burn::train::{ClassificationOutput, TrainOutput, TrainStep};
+use burn_train::{ClassificationOutput, TrainOutput, TrainStep};
 
 use super::{Batch, Classifier, TrainError};
 

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::tensor::TensorReadError;
-use burn::train::metric::state::{FormatOptions, NumericMetricState};
-use burn::train::metric::{
+use burn_train::metric::state::{FormatOptions, NumericMetricState};
+use burn_train::metric::{
     Metric, MetricAttributes, MetricMetadata, MetricName, Numeric, NumericAttributes, NumericEntry,
     SerializedEntry,
 };
@@ -66,7 +67,7 @@ impl Source {
     /// The value after a step; nothing where there is none yet.
     fn read(&mut self, metadata: &MetricMetadata) -> Option<f64> {
         match self {
-            Self::LearningRate => metadata.lr.as_ref().map(|rates| rates.base()),
+            Self::LearningRate => metadata.lr.as_ref().map(ModuleLearningRate::base),
             Self::ImagesPerSecond(start) => {
                 let processed = metadata.progress.items_processed;
                 // The first batch starts the clock and has no rate of its own.

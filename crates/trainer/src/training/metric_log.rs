@@ -1,8 +1,8 @@
 //! Burn's log of metrics, which keeps nothing here.
 
-use burn::train::logger::MetricLogger;
-use burn::train::metric::store::{EpochSummary, MetricsUpdate, Split};
-use burn::train::metric::{MetricDefinition, NumericEntry};
+use burn_train::logger::MetricLogger;
+use burn_train::metric::store::{EpochSummary, MetricsUpdate, Split};
+use burn_train::metric::{MetricDefinition, NumericEntry};
 
 /// A log that keeps nothing: the run writes tables of its own. Burn's logger in memory keeps every step
 /// to the run's end, and its logger in files writes a folder for each epoch.

@@ -19,6 +19,7 @@
 //! | `initial` | weights of a file that a run begins with |
 //! | `resume` | where an interrupted run goes on |
 //! | `start`, `finish` | a run's first and last files |
+//! | `stop` | how a run is told to end |
 //! | `weights` | a network's weights in files |
 //! | `log`, `latest`, `renderer`, `metric_log` | what a run shows |
 
@@ -47,6 +48,7 @@ mod saver;
 mod schedule;
 mod session;
 mod start;
+mod stop;
 mod strategy;
 mod tables;
 pub mod weights;
@@ -59,11 +61,10 @@ use std::sync::{Arc, Mutex};
 
 use burn::data::dataloader::DataLoader;
 use burn::tensor::Device;
-use burn::train::metric::{AccuracyMetric, LossMetric};
-use burn::train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
+use burn_train::metric::{AccuracyMetric, LossMetric};
+use burn_train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use model::{Network, NetworkKind};
 
-use crate::check::trust;
 use crate::device::DeviceChoice;
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
@@ -77,12 +78,13 @@ pub use classifier::{Batch, Classifier, Mixed};
 pub use data::DeviceLoader;
 pub use error::TrainError;
 pub use schedule::Schedule;
+pub use stop::{NotBegun, Stop};
 
 use checkpoint::{Checkpoint, Identity};
 use datasets::Loaders;
 use latest::Latest;
 use record::Place;
-use replicas::Replicas;
+use replicas::{Devices, Replicas};
 use resume::Resumed;
 use session::Session;
 use strategy::Loop;
@@ -112,26 +114,21 @@ pub struct TrainOptions {
     pub verbosity: Verbosity,
 }
 
-/// Trains `recipe` and writes its run folder. `interrupter` stops it after the current step.
+/// Trains `recipe` and writes its run folder, to its end or until `stop` is asked for.
 ///
 /// # Errors
 /// [`TrainError`] with what went wrong; a run that could not start leaves no folder.
 pub fn train(
     recipe: &Recipe,
     options: &TrainOptions,
-    interrupter: &Interrupter,
+    stop: &Stop,
 ) -> Result<(RunFolder, RunResult), TrainError> {
     let kind = NetworkKind::from_name(&recipe.network)?;
-    let device = open(&options.device, options)?;
-    let mut names = options.device.describe(&device);
-    let mut others = Vec::with_capacity(options.others.len());
-    for choice in &options.others {
-        let other = open(choice, options)?;
-        names.push_str(&format!(" + {}", choice.describe(&other)));
-        others.push(other);
-    }
-    let replicas = Replicas::new(others);
-    replicas.check(recipe.batch_size)?;
+    let Devices {
+        first: device,
+        replicas,
+        names,
+    } = Devices::open(options, recipe.batch_size)?;
     let resumed = options
         .resume
         .as_deref()
@@ -161,13 +158,22 @@ pub fn train(
         (None, None) => (network, None),
     };
     let idle = roles::idle(&recipe.groups, &network, &recipe.network);
+    stop.begin();
     let (folder, _lock, checkpoint, mut remarks) = match resumed {
-        Some(resumed) => (
-            resumed.folder,
-            resumed.lock,
-            resumed.checkpoint,
-            resumed.remarks,
-        ),
+        Some(resumed) => {
+            let step = (resumed.checkpoint.as_ref()).map_or(0, |found| found.manifest.record.steps);
+            if let Some(checkpoint) = &resumed.checkpoint {
+                checkpoint.check(&identity)?;
+            }
+            resumed.folder.reopen()?;
+            start::note_resumption(&resumed.folder, options, names, step)?;
+            (
+                resumed.folder,
+                resumed.lock,
+                resumed.checkpoint,
+                resumed.remarks,
+            )
+        }
         None => {
             let remarks = initial.iter().map(initial::remark).collect();
             let folder = start::start_folder(recipe, options, names, &data, initial)?;
@@ -175,10 +181,6 @@ pub fn train(
             (folder, lock, None, remarks)
         }
     };
-    if let Some(checkpoint) = &checkpoint {
-        checkpoint.check(&identity)?;
-    }
-    folder.reopen()?;
     remarks.extend(idle);
     let run = Run {
         recipe,
@@ -190,7 +192,7 @@ pub fn train(
         data: &data.record,
         identity,
     };
-    let result = run.train(network, interrupter, checkpoint, &remarks)?;
+    let result = run.train(network, stop.interrupter(), checkpoint, &remarks)?;
     // The run itself is whole without its report, which can be written again.
     if let Err(error) = report::write(&folder, Some(&data.test)) {
         options.verbosity.note(&format!(
@@ -198,13 +200,6 @@ pub fn train(
         ));
     }
     Ok((folder, result))
-}
-
-/// Opens a device that computes what it should.
-fn open(choice: &DeviceChoice, options: &TrainOptions) -> Result<Device, TrainError> {
-    let device = choice.open()?;
-    trust::before_training(choice, &device, options.trust_device, options.verbosity)?;
-    Ok(device)
 }
 
 /// What one run works with.

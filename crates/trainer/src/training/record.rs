@@ -1,6 +1,6 @@
 //! What a run has done so far, apart from its tensors. A checkpoint holds all of it.
 
-use burn::train::ClassificationOutput;
+use burn_train::ClassificationOutput;
 use serde::{Deserialize, Serialize};
 
 use super::{TrainError, exact, mean::Mean};

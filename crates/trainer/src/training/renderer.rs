@@ -1,10 +1,10 @@
 //! What shows a run: Burn's dashboard on a terminal, nothing but our own lines elsewhere.
 
-use burn::train::Interrupter;
-use burn::train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
-use burn::train::metric::MetricDefinition;
-use burn::train::renderer::tui::TuiMetricsRendererWrapper;
-use burn::train::renderer::{
+use burn_train::Interrupter;
+use burn_train::logger::{EvaluationProgressLogger, TrainingProgressLogger};
+use burn_train::metric::MetricDefinition;
+use burn_train::renderer::tui::TuiMetricsRendererWrapper;
+use burn_train::renderer::{
     EvaluationName, MetricState, MetricsRenderer, MetricsRendererEvaluation,
     MetricsRendererTraining,
 };

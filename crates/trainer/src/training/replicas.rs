@@ -5,10 +5,59 @@ use std::thread;
 
 use burn::module::Module;
 use burn::tensor::Device;
-use burn::train::{ClassificationOutput, TrainOutput};
+use burn_train::{ClassificationOutput, TrainOutput};
 
 use super::gradient::{self, Sum};
-use super::{Batch, Classifier, TrainError};
+use super::{Batch, Classifier, TrainError, TrainOptions};
+use crate::check::trust;
+use crate::device::DeviceChoice;
+
+/// The devices of a run.
+pub struct Devices {
+    /// The one that holds the network, without autodiff.
+    pub first: Device,
+    /// Those that compute with it.
+    pub replicas: Replicas,
+    /// The names of all of them, for records.
+    pub names: String,
+}
+
+impl Devices {
+    /// Opens the devices that `options` name, each of which must compute what it should. One that is named
+    /// twice is opened once, since Burn opens none twice.
+    ///
+    /// # Errors
+    /// [`TrainError`] where one cannot be had or computes wrongly, or where batches of `batch_size` images
+    /// do not divide among them.
+    pub fn open(options: &TrainOptions, batch_size: usize) -> Result<Self, TrainError> {
+        let open = |choice: &DeviceChoice| {
+            let device = choice.open()?;
+            let trust = options.trust_device;
+            trust::before_training(choice, &device, trust, options.verbosity)?;
+            Ok::<_, TrainError>(device)
+        };
+        let first = open(&options.device)?;
+        let mut names = options.device.describe(&first);
+        let mut opened = vec![(options.device, first.clone())];
+        for choice in &options.others {
+            let known = opened.iter().find(|(other, _)| other == choice);
+            let device = match known {
+                Some((_, device)) => device.clone(),
+                None => open(choice)?,
+            };
+            names.push_str(&format!(" + {}", choice.describe(&device)));
+            opened.push((*choice, device));
+        }
+        let others = opened.into_iter().skip(1).map(|(_, device)| device);
+        let replicas = Replicas::new(others.collect());
+        replicas.check(batch_size)?;
+        Ok(Self {
+            first,
+            replicas,
+            names,
+        })
+    }
+}
 
 /// The devices that compute a batch with the one that holds the network, each with a copy of it.
 ///
@@ -118,7 +167,7 @@ mod tests {
     use burn::module::ModuleVisitor;
     use burn::module::Param;
     use burn::tensor::Tensor;
-    use burn::train::TrainStep;
+    use burn_train::TrainStep;
     use model::check::networks;
     use model::{Network, NetworkKind};
 

@@ -2,7 +2,7 @@
 
 use super::TrainError;
 use super::checkpoint::{Checkpoint, Store};
-use crate::run::{self, RunFolder, RunLock, RunResult, RunState};
+use crate::run::{self, RunError, RunFolder, RunLock, RunResult, RunState};
 
 /// A run to go on with.
 pub struct Resumed {
@@ -24,6 +24,13 @@ impl Resumed {
     /// its checkpoints is whole.
     pub fn find(artifacts: &std::path::Path, name: &str) -> Result<Self, TrainError> {
         let folder = RunFolder::open(run::resolve(artifacts, name)?)?;
+        if !folder.environment().exists() {
+            return Err(RunError::NotBegun {
+                path: folder.path().to_owned(),
+                config: folder.config(),
+            }
+            .into());
+        }
         let lock = RunLock::take(&folder)?;
         if folder.result().exists()
             && RunResult::read(&folder.result())

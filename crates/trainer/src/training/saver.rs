@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Bytes, Tensor};
-use burn::train::Learner;
-use burn::train::metric::store::EventStoreClient;
+use burn_train::Learner;
+use burn_train::metric::store::EventStoreClient;
 
 use super::checkpoint::{BEST, FORMAT, Identity, Keep, Mailbox, Manifest, Name, Store};
 use super::record::{Figures, Place, Record};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use burn::train::metric::store::EventStoreClient;
-use burn::train::{Interrupter, Learner};
+use burn_train::metric::store::EventStoreClient;
+use burn_train::{Interrupter, Learner};
 
 use super::average::Averages;
 use super::log::{EpochLine, Log};

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use burn::train::Learner;
+use burn_train::Learner;
 use model::Network;
 
 use super::average::Averages;
@@ -18,7 +18,7 @@ use super::tables::Tables;
 use super::{Classifier, Run, Schedule, TrainError, TrainOptions, optimizer};
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
-use crate::run::{self, Environment, Event, InitialWeights, RunFolder};
+use crate::run::{self, Environment, Event, InitialWeights, Resumption, RunFolder};
 
 /// Makes the run's folder, the last thing before training starts.
 pub(super) fn start_folder(
@@ -46,11 +46,33 @@ pub(super) fn start_folder(
         initial_weights,
         command: std::env::args().collect(),
         started: Environment::timestamp(now),
+        resumptions: Vec::new(),
     }
     .write(&folder.environment())?;
     // Last, since a run with a recipe can be resumed, and resuming reads the other file.
     run::write_atomic(&folder.config(), recipe.to_toml().as_bytes())?;
     Ok(folder)
+}
+
+/// Notes in the run's record that it goes on after `step` steps, and on what.
+pub(super) fn note_resumption(
+    folder: &RunFolder,
+    options: &TrainOptions,
+    device: String,
+    step: u64,
+) -> Result<(), TrainError> {
+    let path = folder.environment();
+    let mut environment = Environment::read(&path)?;
+    environment.resumptions.push(Resumption {
+        step,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        backend: options.device.backend.name().to_owned(),
+        device,
+        threads: options.device.threads(),
+        command: std::env::args().collect(),
+        started: Environment::timestamp(SystemTime::now()),
+    });
+    Ok(environment.write(&path)?)
 }
 
 impl Run<'_> {
@@ -145,12 +167,15 @@ impl Run<'_> {
             log.note(remark)?;
         }
         log.line(&format!(
-            "{} on {}, {} images for training, {} held out, {} epochs, {} steps: {}",
+            "{} on {}, {} images for training, {} held out, {}, {} steps: {}",
             self.recipe.network,
             self.recipe.data.source.name(),
             self.loaders.train.len(),
             self.loaders.valid.len(),
-            self.recipe.epochs.ceil(),
+            match self.recipe.epochs.ceil() {
+                1.0 => "1 epoch".to_owned(),
+                epochs => format!("{epochs} epochs"),
+            },
             self.steps(),
             self.folder.path().display(),
         ))?;

@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use burn::data::dataloader::DataLoaderIterator;
 use burn::tensor::Device;
-use burn::train::metric::store::EventStoreClient;
-use burn::train::{
+use burn_train::metric::store::EventStoreClient;
+use burn_train::{
     ClassificationOutput, EventProcessorTraining, Interrupter, Learner, LearnerEvent,
     SupervisedLearningStrategy, SupervisedTrainingEventProcessor, TrainLoader, TrainingComponents,
     TrainingItem, ValidLoader,

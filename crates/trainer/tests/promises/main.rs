@@ -18,6 +18,7 @@ mod resume;
 mod runs;
 #[cfg(unix)]
 mod serve;
+mod start;
 
 use std::fs;
 use std::path::{Path, PathBuf};

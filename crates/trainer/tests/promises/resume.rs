@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::{SMALL, assert_equal_runs, command, finished, result, text, trainer};
 
 /// A run in a process of its own.
@@ -104,6 +106,11 @@ fn killed_again_and_again(settings: &[&str]) {
     let said = resumed(artifacts, &["--threads", "1"]);
     assert!(said.contains("going on from"), "{said}");
     assert_equal_runs(&run, &whole);
+    let environment = fs::read(run.join("environment.json")).unwrap();
+    let environment: Value = serde_json::from_slice(&environment).unwrap();
+    let resumptions = environment["resumptions"].as_array().unwrap();
+    assert_eq!(resumptions.len(), 3);
+    assert_eq!(resumptions[2]["threads"], 1);
 }
 
 #[test]

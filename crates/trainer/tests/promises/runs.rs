@@ -21,10 +21,20 @@ fn a_run_folder_holds_what_the_design_says() {
         "predictions.csv",
         "run.log",
         "result.json",
+        "report.html",
+        "events.jsonl",
+        "events.out.tfevents.trainer",
+        "plots",
     ] {
-        let size = fs::metadata(run.join(file)).map(|m| m.len()).unwrap_or(0);
+        let size = fs::metadata(run.join(file)).map_or(0, |m| m.len());
         assert!(size > 0, "{file} is absent or empty");
     }
+    // `latest` names the folder without a path, so that the artifacts can be moved.
+    let latest = fs::read_link(artifacts.path().join("latest")).unwrap();
+    assert_eq!(latest.as_os_str(), run.file_name().unwrap());
+    let environment = fs::read_to_string(run.join("environment.json")).unwrap();
+    let environment: serde_json::Value = serde_json::from_str(&environment).unwrap();
+    assert_eq!(environment["data"]["sha256"][1][0], "test images");
     let result = result(&run);
     assert_eq!(result["state"], "finished");
     assert_eq!(result["dataset"], "synthetic");

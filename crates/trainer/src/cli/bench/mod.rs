@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Int, Tensor};
-use burn::train::TrainStep;
+use burn_train::TrainStep;
 use clap::{Args, ValueEnum};
 use model::{Network, NetworkKind};
 

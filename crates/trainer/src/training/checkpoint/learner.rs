@@ -12,12 +12,12 @@ use burn::module::Module;
 use burn::optim::{ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
 use burn::tensor::Bytes;
-use burn::train::checkpoint::{
+use burn_train::checkpoint::{
     AsyncCheckpointer, Checkpoint as Part, Checkpointer, CheckpointerError, CheckpointingAction,
     CheckpointingStrategy,
 };
-use burn::train::metric::store::EventStoreClient;
-use burn::train::{Learner, LearningCheckpointer};
+use burn_train::metric::store::EventStoreClient;
+use burn_train::{Learner, LearningCheckpointer};
 
 use super::error::CheckpointError;
 use super::restore::Checkpoint;
