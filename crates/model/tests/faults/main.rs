@@ -39,6 +39,16 @@ fn every_operation_of_ndarray_and_flex_is_far_within_its_bounds() {
     }
 }
 
+#[cfg(feature = "wgpu")]
+#[test]
+fn every_operation_of_wgpu_is_within_its_bounds() {
+    let device = Device::wgpu(burn::tensor::DeviceKind::Cpu);
+    for case in cases() {
+        let errors = errors(&case, &OnDevice, &device);
+        assert!(errors.are_within(BOUNDS), "{case:?}: {errors:?}");
+    }
+}
+
 #[test]
 fn each_planted_fault_is_caught_and_laid_to_its_operation() {
     let device = Device::ndarray();

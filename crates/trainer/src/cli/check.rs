@@ -146,3 +146,32 @@ fn advice(avoiding: &[Setting]) -> String {
     }
     format!("these settings avoid it: {}", texts.join("; "))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_stands_as_none_and_what_is_absent_as_a_dash() {
+        let figure = |error| Figure { error, bound: 5e-5 };
+        assert_eq!(columns(Some(figure(Some(1.25e-6)))), ["1.2e-6", "5e-5"]);
+        assert_eq!(columns(Some(figure(None))), ["none", "5e-5"]);
+        assert_eq!(columns(None), ["-", "-"]);
+    }
+
+    #[test]
+    fn advice_names_the_settings_that_avoid_a_fault_or_says_that_there_is_none() {
+        let choice = DeviceChoice {
+            backend: crate::device::BackendName::Ndarray,
+            device: crate::device::DeviceName::Default,
+            threads: None,
+            precision: model::backend::Precision::Fast,
+        };
+        let settings = avoid::settings(&choice);
+        let said = advice(&settings);
+        assert!(said.contains("--precision exact"), "{said}");
+        assert!(said.contains("CPU_KERNELS_ISA=portable"), "{said}");
+        assert!(said.contains("--backend flex"), "{said}");
+        assert!(advice(&[]).contains("another driver"));
+    }
+}

@@ -156,3 +156,42 @@ fn what_several_devices_cannot_do_is_refused_with_one_message() {
     assert_eq!(output.status.code(), Some(1));
     assert!(message.contains("only `train`"), "{message}");
 }
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn the_software_adapter_passes_and_an_absent_one_is_refused_with_what_there_is() {
+    let software = ["--backend", "wgpu", "--device", "software"];
+    let (code, report) = json(&[&["check", "--short", "--json"], &software[..]].concat());
+    assert_eq!(code, Some(0), "{report}");
+    let absent = ["check", "--backend", "wgpu", "--device", "discrete:9"];
+    let output = program(&absent);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("no device `discrete:9`"), "{message}");
+    assert!(message.contains("software"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+/// The first training checks the adapter and notes it; the second one does not check again.
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
+#[test]
+fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(["train", "--backend", "wgpu", "--device", "software"])
+            .args(super::SMALL)
+            .args(["--epochs", "0.1", "--artifacts"])
+            .arg(folder.path().join("runs"))
+            .env("XDG_CACHE_HOME", folder.path())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    assert!(train().contains("before the first training"));
+    let kept = folder.path().join("cifar10-trainer/devices");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 1);
+    assert!(!train().contains("before the first training"));
+}
