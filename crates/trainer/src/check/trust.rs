@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{Extent, Plan, Report};
-use crate::adapters;
+use crate::adapters::{self, Adapter};
 use crate::device::{BackendName, DeviceChoice};
 use crate::progress::{self, Verbosity};
 use crate::run;
@@ -42,15 +42,9 @@ impl Subject {
     pub fn new(choice: &DeviceChoice, device: &Device) -> Self {
         let commit = option_env!("TRAINER_GIT_COMMIT").unwrap_or("unknown");
         let adapter = choice.describe(device);
-        let known = adapters::list().into_iter();
-        let driver = known
-            .filter(|known| known.name == adapter)
-            .map(|known| known.driver)
-            .collect::<Vec<_>>()
-            .join("; ");
         Self {
+            driver: drivers(&adapter, &adapters::list()),
             adapter,
-            driver,
             program: format!("{} {commit}", env!("CARGO_PKG_VERSION")),
         }
     }
@@ -60,6 +54,18 @@ impl Subject {
         let text = [&*self.adapter, &*self.driver, &*self.program].join("\n");
         format!("{}.json", cifar10::checksum::sha256(text.as_bytes()))
     }
+}
+
+/// The drivers of the adapters of this name; all there are where none has it, so that a new driver is seen
+/// in any case.
+fn drivers(name: &str, adapters: &[Adapter]) -> String {
+    let of_name = |adapter: &&Adapter| adapter.name == name;
+    let known = adapters.iter().any(|adapter| of_name(&adapter));
+    let drivers = adapters
+        .iter()
+        .filter(|adapter| !known || of_name(adapter))
+        .map(|adapter| adapter.driver.as_str());
+    drivers.collect::<Vec<_>>().join("; ")
 }
 
 /// The verdicts that were kept, a small file each. One that cannot be read counts as none.

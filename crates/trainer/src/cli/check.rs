@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn what_is_no_number_stands_as_none_and_what_is_absent_as_a_dash() {
         let figure = |error| Figure { error, bound: 5e-5 };
-        assert_eq!(columns(Some(figure(Some(1.25e-6)))), ["1.2e-6", "5e-5"]);
+        assert_eq!(columns(Some(figure(Some(1.2e-6)))), ["1.2e-6", "5e-5"]);
         assert_eq!(columns(Some(figure(None))), ["none", "5e-5"]);
         assert_eq!(columns(None), ["-", "-"]);
     }
