@@ -57,7 +57,7 @@ pub fn write(folder: &RunFolder, test: Option<&Images>) -> Result<PathBuf, Repor
             let figures = vec![
                 classes::confusion(&confusion),
                 classes::accuracy(&confusion),
-                reliability::diagram(predictions),
+                reliability::diagram(predictions, contents.temperature()),
             ];
             Ok((figures, mistakes::section(predictions, test)?))
         })
