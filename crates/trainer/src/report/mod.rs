@@ -22,7 +22,7 @@ pub(crate) mod curves;
 mod error;
 mod facts;
 mod filters;
-mod mistakes;
+pub(crate) mod mistakes;
 pub(crate) mod page;
 pub(crate) mod picture;
 mod reliability;

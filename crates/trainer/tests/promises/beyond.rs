@@ -154,3 +154,65 @@ fn ctrl_c_ends_the_measurement_of_robustness_in_an_orderly_way() {
     assert_eq!(output.status.code(), Some(130));
     assert!(text(&output.stderr).contains("interrupted"));
 }
+
+/// A copy of a run's folder under the name `copy`, without its checkpoints.
+fn copied(run: &Path, copy: &str) {
+    let to = run.parent().unwrap().join(copy);
+    fs::create_dir(&to).unwrap();
+    for entry in fs::read_dir(run).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+        }
+    }
+}
+
+#[test]
+fn labels_that_all_runs_are_sure_against_are_listed_with_their_pictures() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let run = finished(artifacts.path(), &["--set", "validation=0"]);
+    // Every image is answered by its label, but for image 7, whose class is 7.
+    let sure = |index: usize, class: usize| {
+        let row = (0..10).map(|at| if at == class { "0.97" } else { "0.003" });
+        format!(
+            "{index},{},{}",
+            index % 10,
+            row.collect::<Vec<_>>().join(",")
+        )
+    };
+    let table = fs::read_to_string(run.join("predictions.csv")).unwrap();
+    let header = table.lines().next().unwrap();
+    let rows = (0..100).map(|index| sure(index, if index == 7 { 2 } else { index % 10 }));
+    let rows: Vec<String> = [header.to_owned()].into_iter().chain(rows).collect();
+    fs::write(run.join("predictions.csv"), rows.join("\n") + "\n").unwrap();
+    copied(&run, "other");
+    let said = text(&ask(artifacts.path(), &["compare", "latest", "other"]).stdout);
+    assert!(
+        said.contains("labels in doubt: 1, on which all 2 runs agree"),
+        "{said}"
+    );
+    let page = fs::read_to_string(artifacts.path().join("compare.html")).unwrap();
+    assert!(page.contains("Labels in doubt") && page.contains("labelled horse"));
+    assert!(page.contains("alt=\"test image 7\"") && page.contains("data:image/png;base64,"));
+    let doubts = |confidence: &str| {
+        let line = ["compare", "latest", "other", "--confidence", confidence];
+        let found = json(artifacts.path(), &line)["doubts"].clone();
+        serde_json::from_value::<Vec<Value>>(found).unwrap()
+    };
+    let found = doubts("0.9");
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (&found[0]["index"], &found[0]["answer"]),
+        (&7.into(), &2.into())
+    );
+    assert!(doubts("0.98").is_empty());
+    let refused = ask(
+        artifacts.path(),
+        &["compare", "latest", "other", "--confidence", "2"],
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    // Runs on other images say nothing together.
+    finished(artifacts.path(), &["--seed", "1"]);
+    let other = json(artifacts.path(), &["compare", "latest", "other"]);
+    assert_eq!(other["doubts"], Value::Null);
+}
