@@ -2,6 +2,7 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`calibration`] | probabilities that agree with shares of right answers |
 //! | [`cli`] | the command line, one file a command |
 //! | [`compare`] | runs beside each other |
 //! | [`sweep`] | a recipe with several settings and seeds |
@@ -13,6 +14,7 @@
 //! | [`photo`] | photographs to what a network sees |
 //! | [`progress`] | progress bars |
 //! | [`report`] | a run on one page |
+//! | [`robustness`] | a network's answers on corrupted images |
 //! | [`run`] | a run's folder |
 //! | [`serve`] | a run on a local web page |
 //! | [`shell`] | commands that are shown to be typed |
@@ -23,6 +25,7 @@
 
 #![warn(missing_docs)]
 
+pub mod calibration;
 pub mod cli;
 pub mod compare;
 pub mod device;
@@ -32,6 +35,7 @@ pub mod photo;
 pub mod progress;
 pub mod recipe;
 pub mod report;
+pub mod robustness;
 pub mod run;
 pub mod serve;
 pub mod shell;

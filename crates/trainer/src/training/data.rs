@@ -170,7 +170,7 @@ mod tests {
         let loader = DeviceLoader::new(loader, Device::flex(), 1, 4).ahead(threads);
         let values = |batch: Batch| {
             let (images, classes) = (batch.images.into_data(), batch.targets.into_data());
-            (images.to_vec().unwrap(), classes.to_vec().unwrap())
+            (images.try_to_vec().unwrap(), classes.try_to_vec().unwrap())
         };
         (0..2)
             .flat_map(|_| {
