@@ -9,6 +9,7 @@
 //! | [`layers`] | convolution, normalisation and linear layers |
 //! | [`inference`] | a network's inference, computed or written down as a graph |
 //! | [`backend`] | [`CnnBackend`]: the operations that a backend may replace by kernels of its own |
+//! | [`check`] | whether a device computes what it should |
 //! | [`random`] | initial weights, drawn on the host from a seed |
 //!
 //! Networks hold no backend parameter, since Burn's tensors carry their backend in their device.
@@ -21,6 +22,7 @@
 
 pub mod airbench;
 pub mod backend;
+pub mod check;
 pub mod inference;
 pub mod layers;
 pub mod random;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use burn::tensor::Device;
 use model::backend::Precision;
 
+use crate::adapters::AdapterError;
+
 /// A backend that a user can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
@@ -68,6 +70,9 @@ pub enum DeviceError {
     /// The CPU kernels refused the number of threads, or the instruction set.
     #[error("{0}; set them with `--threads` and CPU_KERNELS_ISA, or leave both out")]
     Kernels(#[from] model::backend::SettingsError),
+    /// The adapter that was asked for is absent, or lacks something.
+    #[error(transparent)]
+    Unsuitable(#[from] AdapterError),
     /// No adapter answered.
     #[error(
         "no usable GPU adapter was found (looked for {looked_for}: {reason}); train on the CPU with \
@@ -208,9 +213,11 @@ mod adapter {
 
 #[cfg(feature = "wgpu")]
 mod adapter {
-    use burn::tensor::{DeviceKind, DeviceType};
+    use burn::tensor::DeviceKind;
+    use burn::tensor::wgpu::WgpuBackend;
 
     use super::{Device, DeviceError, DeviceName};
+    use crate::adapters::{self, Adapter};
 
     pub(super) fn name(device: &Device) -> Option<String> {
         device.identity().map(|identity| identity.name)
@@ -223,42 +230,50 @@ mod adapter {
             DeviceName::Integrated(index) => DeviceKind::IntegratedGpu(index),
             DeviceName::Software => DeviceKind::Cpu,
         };
-        let failed = |reason: String| DeviceError::Adapter {
+        let adapters = adapters::list();
+        adapters::require(name, &adapters)?;
+        let failed = || DeviceError::Adapter {
             looked_for: match name {
                 DeviceName::Default => "any discrete or integrated GPU".to_owned(),
                 DeviceName::Discrete(index) => format!("discrete GPU {index}"),
                 DeviceName::Integrated(index) => format!("integrated GPU {index}"),
                 DeviceName::Software => "a software adapter".to_owned(),
             },
-            reason,
+            reason: what_there_is(&adapters),
         };
-        let device = Device::wgpu_options()
+        // wgpu takes a software adapter where it finds nothing else, and says nothing.
+        let usable =
+            |adapter: &&Adapter| name == DeviceName::Software || adapter.kind != adapters::SOFTWARE;
+        let first = adapters.iter().find(usable).ok_or_else(failed)?;
+        Device::wgpu_options()
             .device_kind(kind)
+            .graphics_api(api(first))
             .init()
-            .map_err(|_| failed(what_there_is()))?;
-        match device.identity() {
-            // wgpu takes a software adapter where it finds nothing else, and says nothing.
-            Some(identity) if identity.physical.is_none() && name != DeviceName::Software => {
-                Err(failed(what_there_is()))
-            }
-            _ => Ok(device),
+            .map_err(|_| failed())
+    }
+
+    /// The API that reaches an adapter, so that Burn asks no other.
+    fn api(adapter: &Adapter) -> WgpuBackend {
+        match adapter.api {
+            adapters::METAL => WgpuBackend::Metal,
+            adapters::DX12 => WgpuBackend::Dx12,
+            _ => WgpuBackend::Vulkan,
         }
     }
 
     /// The adapters in words; what wgpu says of them is meant for programmers.
-    fn what_there_is() -> String {
-        let adapters: Vec<String> = Device::enumerate(DeviceType::Wgpu)
-            .into_iter()
-            .filter_map(|device| device.identity())
-            .map(|identity| match identity.physical {
-                Some(_) => identity.name,
-                None => format!("the software adapter {}", identity.name),
+    fn what_there_is(adapters: &[Adapter]) -> String {
+        let names: Vec<String> = adapters
+            .iter()
+            .map(|adapter| match adapter.kind {
+                adapters::SOFTWARE => format!("the software adapter {}", adapter.name),
+                _ => adapter.name.clone(),
             })
             .collect();
-        if adapters.is_empty() {
+        if names.is_empty() {
             "there is no adapter".to_owned()
         } else {
-            format!("there is only {}", adapters.join(", "))
+            format!("there is only {}", names.join(", "))
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
+//! | [`adapters`] | what the graphics drivers of this machine offer |
 //! | [`calibration`] | probabilities that agree with shares of right answers |
+//! | [`check`] | whether a device may be trusted |
 //! | [`cli`] | the command line, one file a command |
 //! | [`compare`] | runs beside each other |
 //! | [`sweep`] | a recipe with several settings and seeds |
@@ -25,7 +27,9 @@
 
 #![warn(missing_docs)]
 
+pub mod adapters;
 pub mod calibration;
+pub mod check;
 pub mod cli;
 pub mod compare;
 pub mod device;

@@ -109,8 +109,16 @@ impl Cifar10 {
 /// # Errors
 /// [`Error::NoCacheFolder`] where the system names no cache folder.
 pub fn default_cache_dir() -> Result<PathBuf, Error> {
-    let cache = dirs::cache_dir().ok_or(Error::NoCacheFolder)?;
+    let cache = user_cache_dir()?;
     Ok(cache.join("burn-dataset").join(local::BINARY_FOLDER))
+}
+
+/// The user's cache folder, where the system has it.
+///
+/// # Errors
+/// [`Error::NoCacheFolder`] where the system names none.
+pub fn user_cache_dir() -> Result<PathBuf, Error> {
+    dirs::cache_dir().ok_or(Error::NoCacheFolder)
 }
 
 /// The data folder that the environment variable `CIFAR10_DIR` names, if it is set and not empty.

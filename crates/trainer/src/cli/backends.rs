@@ -7,10 +7,14 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::options::Common;
+use crate::adapters::{self, Adapter};
 use crate::device::BackendName;
 use crate::run;
 
 /// List the backends of this program and their devices.
+///
+/// An adapter stands with what --device calls it, its driver, the graphics API that reaches it, its memory
+/// where the system tells it, and its limits.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: trainer backends --json")]
 pub struct Backends {}
@@ -20,13 +24,15 @@ struct Line {
     backend: &'static str,
     compiled_in: bool,
     default: bool,
-    devices: Vec<Adapter>,
+    devices: Vec<Listed>,
 }
 
 #[derive(Debug, Serialize)]
-struct Adapter {
+struct Listed {
     name: String,
     software: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<Adapter>,
 }
 
 impl Backends {
@@ -46,50 +52,122 @@ impl Backends {
             return Ok(ExitCode::SUCCESS);
         }
         for line in lines {
-            let devices: Vec<String> = line
-                .devices
-                .iter()
-                .map(|device| {
-                    let note = if device.software { " (software)" } else { "" };
-                    format!("{}{note}", device.name)
-                })
-                .collect();
-            let state = match (line.compiled_in, devices.is_empty()) {
-                (false, _) => "not compiled in; build with --features wgpu".to_owned(),
-                (true, true) => "no adapter".to_owned(),
-                (true, false) => devices.join(", "),
-            };
             let mark = if line.default { " (default)" } else { "" };
-            println!("{}{mark}: {state}", line.backend);
+            println!("{}{mark}: {}", line.backend, state(&line));
+            for adapter in line.devices.iter().filter_map(|one| one.adapter.as_ref()) {
+                println!("  {}", described(adapter));
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn devices(backend: BackendName) -> Vec<Adapter> {
-    match backend {
-        BackendName::Ndarray | BackendName::Flex => vec![Adapter {
-            name: run::cpu_model(),
-            software: false,
-        }],
-        BackendName::Wgpu => adapters(),
+/// What stands behind a backend's name.
+fn state(line: &Line) -> String {
+    match line.devices.as_slice() {
+        [] if !line.compiled_in => "not compiled in; build with --features wgpu".to_owned(),
+        [] => "no adapter".to_owned(),
+        [one] if one.adapter.is_none() => one.name.clone(),
+        several => format!("{} on {}", count(several.len()), api(several)),
     }
 }
 
-#[cfg(not(feature = "wgpu"))]
-fn adapters() -> Vec<Adapter> {
-    Vec::new()
+fn count(adapters: usize) -> String {
+    match adapters {
+        1 => "1 adapter".to_owned(),
+        many => format!("{many} adapters"),
+    }
 }
 
-#[cfg(feature = "wgpu")]
-fn adapters() -> Vec<Adapter> {
-    use burn::tensor::{Device, DeviceType};
-    Device::enumerate(DeviceType::Wgpu)
-        .into_iter()
-        .filter_map(|device| device.identity())
-        .map(|identity| Adapter {
-            software: identity.physical.is_none(),
-            name: identity.name,
-        })
-        .collect()
+/// The graphics API, which is one for all.
+fn api(devices: &[Listed]) -> &'static str {
+    let adapter = devices.first().and_then(|device| device.adapter.as_ref());
+    adapter.map_or("no API", |adapter| adapter.api)
+}
+
+/// An adapter in one line.
+fn described(adapter: &Adapter) -> String {
+    let memory = match adapter.memory {
+        Some(bytes) => mebibytes(bytes),
+        None => "unknown".to_owned(),
+    };
+    let limits = &adapter.limits;
+    let half = if limits.half_precision { "yes" } else { "no" };
+    let problem = match limits.lacks() {
+        Some(lacks) => format!("; it cannot train, for it lacks {lacks}"),
+        None => String::new(),
+    };
+    format!(
+        "{}: {} ({}), driver {}, memory {memory}, buffers to {}, tensors to {}, {} invocations, half \
+         precision {half}{problem}",
+        adapter.device.as_deref().unwrap_or("(no name)"),
+        adapter.name,
+        adapter.kind,
+        adapter.driver,
+        mebibytes(limits.buffer),
+        mebibytes(limits.binding),
+        limits.invocations,
+    )
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes >> 20)
+}
+
+fn devices(backend: BackendName) -> Vec<Listed> {
+    match backend {
+        BackendName::Ndarray | BackendName::Flex => vec![Listed {
+            name: run::cpu_model(),
+            software: false,
+            adapter: None,
+        }],
+        BackendName::Wgpu => adapters::list()
+            .into_iter()
+            .map(|adapter| Listed {
+                name: adapter.name.clone(),
+                software: adapter.kind == adapters::SOFTWARE,
+                adapter: Some(adapter),
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::Limits;
+
+    #[test]
+    fn an_adapter_is_described_with_what_it_can_do_and_what_it_lacks() {
+        let mut adapter = Adapter {
+            device: Some("discrete:0".to_owned()),
+            name: "A GPU".to_owned(),
+            kind: "discrete",
+            driver: "a driver 1.2".to_owned(),
+            api: "Vulkan",
+            memory: Some(8 << 30),
+            limits: Limits {
+                compute: true,
+                buffer: 1 << 30,
+                binding: 1 << 29,
+                bindings: 16,
+                invocations: 1024,
+                shared: 32_768,
+                half_precision: true,
+            },
+        };
+        assert_eq!(
+            described(&adapter),
+            "discrete:0: A GPU (discrete), driver a driver 1.2, memory 8192 MiB, buffers to 1024 MiB, \
+             tensors to 512 MiB, 1024 invocations, half precision yes"
+        );
+        adapter.limits.compute = false;
+        adapter.memory = None;
+        let described = described(&adapter);
+        assert!(described.contains("memory unknown"), "{described}");
+        assert!(
+            described.ends_with("it lacks compute shaders"),
+            "{described}"
+        );
+    }
 }

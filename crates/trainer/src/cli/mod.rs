@@ -8,6 +8,7 @@ mod output;
 
 mod backends;
 mod bench;
+mod check;
 mod compare;
 mod completions;
 mod data;
@@ -47,6 +48,7 @@ enum Command {
     Export(export::Export),
     Predict(predict::Predict),
     Bench(bench::Bench),
+    Check(check::Check),
     Backends(backends::Backends),
     Data(data::Data),
     Recipes(recipes::Recipes),
@@ -80,6 +82,7 @@ pub fn main() -> ExitCode {
         Some(Command::Export(command)) => command.run(common),
         Some(Command::Predict(command)) => command.run(common),
         Some(Command::Bench(command)) => command.run(common),
+        Some(Command::Check(command)) => command.run(common),
         Some(Command::Backends(command)) => command.run(common),
         Some(Command::Data(command)) => command.run(common),
         Some(Command::Recipes(command)) => command.run(common),

@@ -37,13 +37,19 @@ impl Common {
         let mut options = vec!["--quiet".to_owned()];
         let mut add = |name: &str, value: String| options.extend([name.to_owned(), value]);
         add("--threads", threads.to_string());
-        add("--device", device.device.clone());
+        for name in &device.device {
+            add("--device", name.clone());
+        }
         if let Some(backend) = &device.backend {
             add("--backend", backend.clone());
         }
         if matches!(device.precision, PrecisionName::Exact) {
             add("--precision", "exact".to_owned());
         }
+        if device.trust_device {
+            options.push("--trust-device".to_owned());
+        }
+        let mut add = |name: &str, value: String| options.extend([name.to_owned(), value]);
         if let Some(data_dir) = &self.places.data_dir {
             add("--data-dir", data_dir.display().to_string());
         }
@@ -57,9 +63,10 @@ pub struct DeviceOptions {
     /// ndarray, flex or wgpu; wgpu where it is compiled in, ndarray otherwise.
     #[arg(long, global = true, value_name = "NAME")]
     backend: Option<String>,
-    /// default, discrete:N, integrated:N or software.
+    /// default, discrete:N, integrated:N or software. Given several times, `train` computes each batch
+    /// over all of them.
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]
-    device: String,
+    device: Vec<String>,
     /// Threads of the CPU kernels; every core if absent. Results do not depend on it.
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
@@ -73,6 +80,20 @@ pub struct DeviceOptions {
         default_value = "fast"
     )]
     precision: PrecisionName,
+    /// Trains on a GPU that computes wrongly by the short check before its first training.
+    #[arg(long, global = true)]
+    pub trust_device: bool,
+}
+
+/// The options do not name one device.
+#[derive(Debug, thiserror::Error)]
+pub enum OptionError {
+    /// There are several.
+    #[error("{0} devices were named, and only `train` computes over several; give `--device` once")]
+    Several(usize),
+    /// One is unknown.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
 }
 
 /// How exactly the CPU kernels convolve.
@@ -83,8 +104,21 @@ enum PrecisionName {
 }
 
 impl DeviceOptions {
-    /// The device that the options name.
-    pub fn choice(&self) -> Result<DeviceChoice, DeviceError> {
+    /// The one device that the options name.
+    pub fn choice(&self) -> Result<DeviceChoice, OptionError> {
+        match self.choices()?.as_slice() {
+            [one] => Ok(*one),
+            several => Err(OptionError::Several(several.len())),
+        }
+    }
+
+    /// The devices that the options name, one at least.
+    pub fn choices(&self) -> Result<Vec<DeviceChoice>, DeviceError> {
+        self.device.iter().map(|name| self.named(name)).collect()
+    }
+
+    /// The device `name` of the options' backend.
+    fn named(&self, name: &str) -> Result<DeviceChoice, DeviceError> {
         let backend = match &self.backend {
             Some(name) => name.parse()?,
             None => BackendName::default_backend(),
@@ -94,7 +128,7 @@ impl DeviceOptions {
         }
         Ok(DeviceChoice {
             backend,
-            device: self.device.parse()?,
+            device: name.parse()?,
             threads: self.threads,
             precision: match self.precision {
                 PrecisionName::Fast => Precision::Fast,

@@ -55,7 +55,9 @@ impl Sweep {
     /// Runs what is left of the plan, and prints the table.
     pub fn run(&self, common: &Common) -> Outcome {
         // What refuses every run of the plan refuses the plan.
-        common.device.choice()?.open()?;
+        for device in common.device.choices()? {
+            device.open()?;
+        }
         let plan = Plan::new(
             &common.places.artifacts,
             &self.config,

@@ -71,8 +71,12 @@ impl Train {
             start_again_with_cpu_records()?;
         }
         let recipe = self.recipe(&common.places.artifacts)?;
+        let mut devices = common.device.choices()?.into_iter();
+        let device = devices.next().ok_or("no device was named")?;
         let options = TrainOptions {
-            device: common.device.choice()?,
+            device,
+            others: devices.collect(),
+            trust_device: common.device.trust_device,
             data_dir: common.places.data_dir.clone(),
             artifacts: common.places.artifacts.clone(),
             resume: self.resume.clone(),

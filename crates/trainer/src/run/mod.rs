@@ -44,6 +44,5 @@ pub use predictions::{
 };
 pub use result::{RunResult, RunState};
 pub use tensorboard::TensorBoardLog;
-pub(crate) use write::if_there;
-pub(crate) use write::sync_folder;
 pub use write::write_atomic;
+pub(crate) use write::{if_there, read_json, sync_folder, write_json};

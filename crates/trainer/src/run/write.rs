@@ -62,7 +62,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// Writes `value` as indented JSON, in one step. Numbers that are not finite become `null`.
-pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunError> {
     let mut text = serde_json::to_vec_pretty(value).map_err(|error| RunError::Io {
         action: "write",
         path: path.to_owned(),
@@ -73,7 +73,7 @@ pub(super) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), RunE
 }
 
 /// Reads the JSON that [`write_json`] wrote.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, RunError> {
     serde_json::from_slice(&read_short(path)?).map_err(RunError::damaged(path))
 }
 

@@ -2,7 +2,7 @@
 
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Device, Int, Tensor};
 use burn_train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use model::layers::cross_entropy;
 use model::{Network, NetworkError};
@@ -39,6 +39,19 @@ impl Batch {
             mixed: self.mixed.as_ref().map(|mixed| Mixed {
                 targets: mixed.targets.clone().narrow(0, start, count),
                 shares: mixed.shares.clone().narrow(0, start, count),
+            }),
+        }
+    }
+
+    /// The batch on `device`.
+    #[must_use]
+    pub fn on(self, device: &Device) -> Self {
+        Self {
+            images: self.images.to_device(device),
+            targets: self.targets.to_device(device),
+            mixed: self.mixed.map(|mixed| Mixed {
+                targets: mixed.targets.to_device(device),
+                shares: mixed.shares.to_device(device),
             }),
         }
     }

@@ -52,6 +52,20 @@ pub enum TrainError {
     /// No device.
     #[error(transparent)]
     DeviceOpen(#[from] crate::device::DeviceError),
+    /// The device computes wrongly.
+    #[error(transparent)]
+    Distrust(#[from] crate::check::trust::Distrust),
+    /// A batch cannot be cut into equal parts.
+    #[error(
+        "a batch of {batch_size} images does not divide among {devices} devices; take `--batch-size {}`",
+        batch_size.next_multiple_of(*devices)
+    )]
+    Indivisible {
+        /// Images in a batch.
+        batch_size: usize,
+        /// Devices.
+        devices: usize,
+    },
     /// The device failed while computing.
     #[error("the device failed: {0}")]
     Device(String),

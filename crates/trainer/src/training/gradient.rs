@@ -2,7 +2,7 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor};
 use burn_train::{ClassificationOutput, TrainOutput, TrainStep};
 
 use super::{Batch, Classifier, TrainError};
@@ -21,22 +21,60 @@ pub fn of_batch(
     if most == images {
         return TrainStep::step(classifier, batch.clone());
     }
-    let mut grads = GradientsParams::new();
-    let (mut losses, mut logits, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+    let mut sum = Sum::new(classifier, images);
     for start in (0..images).step_by(most) {
         let count = most.min(images - start);
-        let part = TrainStep::step(classifier, batch.part(start, count));
-        let share = count as f64 / images as f64;
-        // A summed loss is the sum over the parts, a mean one their mean by images.
-        let factor = if classifier.sums() { 1.0 } else { share };
-        add(classifier, &mut grads, part.grads, factor);
-        losses.push(part.item.loss.detach().mul_scalar(share));
-        logits.push(part.item.output.detach());
-        targets.push(part.item.targets);
+        sum.add(TrainStep::step(classifier, batch.part(start, count)));
     }
-    let loss = Tensor::cat(losses, 0).sum();
-    let item = ClassificationOutput::new(loss, Tensor::cat(logits, 0), Tensor::cat(targets, 0));
-    TrainOutput { grads, item }
+    sum.finish()
+}
+
+/// A batch's loss and gradients, from those of its parts.
+pub struct Sum<'a> {
+    classifier: &'a Classifier,
+    images: usize,
+    grads: GradientsParams,
+    losses: Vec<Tensor<1>>,
+    logits: Vec<Tensor<2>>,
+    targets: Vec<Tensor<1, Int>>,
+}
+
+impl<'a> Sum<'a> {
+    /// Nothing yet of a batch of `images` images.
+    #[must_use]
+    pub fn new(classifier: &'a Classifier, images: usize) -> Self {
+        Self {
+            classifier,
+            images,
+            grads: GradientsParams::new(),
+            losses: Vec::new(),
+            logits: Vec::new(),
+            targets: Vec::new(),
+        }
+    }
+
+    /// Adds the next part.
+    pub fn add(&mut self, part: TrainOutput<ClassificationOutput>) {
+        let [count] = part.item.targets.dims();
+        let share = count as f64 / self.images as f64;
+        // A summed loss is the sum over the parts, a mean one their mean by images.
+        let factor = if self.classifier.sums() { 1.0 } else { share };
+        add(self.classifier, &mut self.grads, part.grads, factor);
+        self.losses.push(part.item.loss.detach().mul_scalar(share));
+        self.logits.push(part.item.output.detach());
+        self.targets.push(part.item.targets);
+    }
+
+    /// The whole.
+    #[must_use]
+    pub fn finish(self) -> TrainOutput<ClassificationOutput> {
+        let loss = Tensor::cat(self.losses, 0).sum();
+        let (logits, targets) = (Tensor::cat(self.logits, 0), Tensor::cat(self.targets, 0));
+        TrainOutput {
+            grads: self.grads,
+            item: ClassificationOutput::new(loss, logits, targets),
+        }
+    }
 }
 
 /// The Euclidean norm of all of a module's gradients as one vector.

@@ -8,6 +8,7 @@
 //! | `roles` | what each parameter is for |
 //! | `optimizer`, `muon`, `schedule` | what the recipe asks for |
 //! | `gradient` | lengths and sums of gradients |
+//! | `replicas` | a batch over several devices |
 //! | `average` | weights kept beside those that train: their average, and slow ones |
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
@@ -40,6 +41,7 @@ mod muon;
 pub mod optimizer;
 pub mod record;
 mod renderer;
+mod replicas;
 mod resume;
 mod roles;
 mod saver;
@@ -82,6 +84,7 @@ use checkpoint::{Checkpoint, Identity};
 use datasets::Loaders;
 use latest::Latest;
 use record::Place;
+use replicas::{Devices, Replicas};
 use resume::Resumed;
 use session::Session;
 use strategy::Loop;
@@ -95,6 +98,10 @@ const DASHBOARD_KILL: &str = "Killing training from user input";
 pub struct TrainOptions {
     /// The device to train on.
     pub device: DeviceChoice,
+    /// Devices that compute each batch with it.
+    pub others: Vec<DeviceChoice>,
+    /// Whether to train on it although it computes wrongly.
+    pub trust_device: bool,
     /// A folder with CIFAR-10.
     pub data_dir: Option<PathBuf>,
     /// Where run folders are made.
@@ -117,7 +124,11 @@ pub fn train(
     stop: &Stop,
 ) -> Result<(RunFolder, RunResult), TrainError> {
     let kind = NetworkKind::from_name(&recipe.network)?;
-    let device = options.device.open()?;
+    let Devices {
+        first: device,
+        replicas,
+        names,
+    } = Devices::open(options, recipe.batch_size)?;
     let resumed = options
         .resume
         .as_deref()
@@ -155,7 +166,7 @@ pub fn train(
                 checkpoint.check(&identity)?;
             }
             resumed.folder.reopen()?;
-            start::note_resumption(&resumed.folder, options, &device, step)?;
+            start::note_resumption(&resumed.folder, options, names, step)?;
             (
                 resumed.folder,
                 resumed.lock,
@@ -165,7 +176,7 @@ pub fn train(
         }
         None => {
             let remarks = initial.iter().map(initial::remark).collect();
-            let folder = start::start_folder(recipe, options, &device, &data, initial)?;
+            let folder = start::start_folder(recipe, options, names, &data, initial)?;
             let lock = RunLock::take(&folder)?;
             (folder, lock, None, remarks)
         }
@@ -177,6 +188,7 @@ pub fn train(
         folder: &folder,
         loaders: &loaders,
         device: &device,
+        replicas,
         data: &data.record,
         identity,
     };
@@ -197,6 +209,7 @@ struct Run<'a> {
     folder: &'a RunFolder,
     loaders: &'a Loaders,
     device: &'a Device,
+    replicas: Replicas,
     data: &'a DataRecord,
     identity: Identity,
 }
@@ -246,6 +259,7 @@ impl Run<'_> {
         let training = Loop {
             device: autodiff,
             steps: self.steps(),
+            replicas: self.replicas.clone(),
             gradients: self.recipe.gradients,
             patience: self.recipe.patience as u64,
             session: session.clone(),

@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
-use burn::tensor::Device;
 use burn_train::Learner;
 use model::Network;
 
@@ -25,7 +24,7 @@ use crate::run::{self, Environment, Event, InitialWeights, Resumption, RunFolder
 pub(super) fn start_folder(
     recipe: &Recipe,
     options: &TrainOptions,
-    device: &Device,
+    device: String,
     data: &Data,
     initial_weights: Option<InitialWeights>,
 ) -> Result<RunFolder, TrainError> {
@@ -37,7 +36,7 @@ pub(super) fn start_folder(
         rustc: option_env!("TRAINER_RUSTC").unwrap_or("unknown").to_owned(),
         burn: "0.22.1".to_owned(),
         backend: options.device.backend.name().to_owned(),
-        device: options.device.describe(device),
+        device,
         threads: options.device.threads(),
         cpu: run::cpu_model(),
         os: std::env::consts::OS.to_owned(),
@@ -59,7 +58,7 @@ pub(super) fn start_folder(
 pub(super) fn note_resumption(
     folder: &RunFolder,
     options: &TrainOptions,
-    device: &Device,
+    device: String,
     step: u64,
 ) -> Result<(), TrainError> {
     let path = folder.environment();
@@ -68,7 +67,7 @@ pub(super) fn note_resumption(
         step,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backend: options.device.backend.name().to_owned(),
-        device: options.device.describe(device),
+        device,
         threads: options.device.threads(),
         command: std::env::args().collect(),
         started: Environment::timestamp(SystemTime::now()),
@@ -180,12 +179,20 @@ impl Run<'_> {
             self.steps(),
             self.folder.path().display(),
         ))?;
-        let parts = self.recipe.gradients.accumulate;
+        let (devices, parts) = (self.replicas.count(), self.recipe.gradients.accumulate);
+        let images = self.recipe.batch_size.div_ceil(devices).div_ceil(parts);
+        let on = match devices {
+            1 => String::new(),
+            several => format!(" on each of {several} devices"),
+        };
         if parts > 1 {
-            let images = self.recipe.batch_size.div_ceil(parts);
             log.line(&format!(
-                "a batch is computed in {parts} parts of {images} images or fewer, which is what \
+                "a batch is computed{on} in {parts} parts of {images} images or fewer, which is what \
                  normalisation sees"
+            ))?;
+        } else if devices > 1 {
+            log.line(&format!(
+                "a batch is computed{on} with {images} images, which is what normalisation sees"
             ))?;
         }
         if self.options.verbosity == Verbosity::Verbose {

@@ -19,6 +19,7 @@ use burn_train::{
 use super::classifier::{Batch, Classifier};
 use super::log::EpochLine;
 use super::record::Figures;
+use super::replicas::Replicas;
 use super::session::Session;
 use super::{TrainError, gradient};
 use crate::recipe::GradientSpec;
@@ -30,6 +31,8 @@ pub struct Loop {
     pub device: Device,
     /// Steps of the whole run.
     pub steps: u64,
+    /// The devices that compute with it.
+    pub replicas: Replicas,
     /// How gradients are made.
     pub gradients: GradientSpec,
     /// Epochs without a better one after which the run ends; 0 for none.
@@ -214,7 +217,8 @@ impl Loop {
     ) -> Result<(StepRow, ClassificationOutput), TrainError> {
         let start = Instant::now();
         let learner = &mut harness.learner;
-        let output = gradient::of_batch(&learner.model(), &batch, self.gradients.accumulate);
+        let parts = self.gradients.accumulate;
+        let output = self.replicas.of_batch(&learner.model(), &batch, parts);
         let loss = session.figures.add(&output.item)?;
         if !loss.is_finite() {
             return Err(TrainError::Loss {

@@ -3,11 +3,14 @@
 
 mod beyond;
 mod compare;
+mod devices;
 mod documents;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod logs;
+#[cfg(target_os = "linux")]
+mod memory;
 mod network;
 mod refusals;
 mod report;

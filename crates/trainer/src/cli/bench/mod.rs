@@ -1,5 +1,6 @@
 //! `trainer bench`.
 
+mod find;
 mod stock;
 
 use std::process::ExitCode;
@@ -26,7 +27,10 @@ use crate::training::{Batch, Classifier, TrainError, optimizer};
 /// longer than --seconds, one step is measured.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
-#[command(after_help = "Example: trainer bench --network resnet20 --batch 128 --json")]
+#[command(
+    after_help = "Examples:\n  trainer bench --network resnet20 --batch 128 --json\n  \
+    trainer bench --network resnet18 --find-batch --seconds 1"
+)]
 pub struct Bench {
     /// simple_cnn, resnet20, resnet18, airbench_narrow, airbench94, airbench95 or airbench96.
     #[arg(long, value_name = "NAME", default_value = "resnet20")]
@@ -43,6 +47,15 @@ pub struct Bench {
     /// Measures the same network of Burn's own layers and optimiser in place of ours.
     #[arg(long)]
     stock: bool,
+    /// Finds the largest batch that fits, by trials in a process each, and measures each that does.
+    #[arg(long, conflicts_with = "batch")]
+    find_batch: bool,
+    /// The largest batch to try.
+    #[arg(long, value_name = "N", default_value_t = 4096, requires = "find_batch", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    limit: u32,
+    /// Address space of a trial in MiB: more counts as too much. For CPU backends, on Unix.
+    #[arg(long, value_name = "MIB", requires = "find_batch")]
+    memory: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -51,6 +64,15 @@ enum Mode {
     Train,
     /// A forward pass without a graph.
     Infer,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Infer => "infer",
+        }
+    }
 }
 
 const ROUNDS: usize = 5;
@@ -70,6 +92,9 @@ impl Bench {
             return Err(
                 format!("--stock has no {name}; take simple_cnn, resnet20 or resnet18").into(),
             );
+        }
+        if self.find_batch {
+            return self.find(common);
         }
         let choice = common.device.choice()?;
         let device = choice.open()?;
@@ -92,10 +117,7 @@ impl Bench {
             return Err("nothing was measured".into());
         };
         let median = rates.get(rounds / 2).copied().unwrap_or_default();
-        let mode = match self.mode {
-            Mode::Train => "train",
-            Mode::Infer => "infer",
-        };
+        let mode = self.mode.name();
         if common.json {
             println!(
                 "{}",
@@ -111,6 +133,55 @@ impl Bench {
                 "{} {mode}, batch {batch}, {}: {median:.1} images/s ({least:.1} to {most:.1})",
                 self.network,
                 choice.backend.name()
+            );
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Finds the largest batch that fits, and prints what each one tried gave.
+    fn find(&self, common: &Common) -> Outcome {
+        let choice = common.device.choice()?;
+        let mut arguments = vec!["bench".to_owned(), "--json".to_owned()];
+        arguments.extend(["--network".to_owned(), self.network.clone()]);
+        arguments.extend(["--mode".to_owned(), self.mode.name().to_owned()]);
+        arguments.extend(["--seconds".to_owned(), self.seconds.to_string()]);
+        arguments.extend(self.stock.then(|| "--stock".to_owned()));
+        arguments.extend(common.for_another_process(1));
+        let mut trials = Vec::new();
+        let largest = find::largest(self.limit as usize, |batch| {
+            let trial = find::trial(&arguments, batch, self.memory)?;
+            if !common.json {
+                println!("{}", trial.line());
+            }
+            let fits = trial.images_per_s.is_some();
+            trials.push(trial);
+            Ok::<_, std::io::Error>(fits)
+        })?;
+        if largest == 0 {
+            let reason = trials.last().and_then(|trial| trial.reason.clone());
+            let reason = reason.unwrap_or_default();
+            return Err(format!("not even one image fits: {reason}").into());
+        }
+        let bounded = if largest == self.limit as usize {
+            "; no larger one was tried, by --limit"
+        } else {
+            ""
+        };
+        if common.json {
+            println!(
+                "{}",
+                serde_json::json!({
+                    "network": self.network, "mode": self.mode.name(), "stock": self.stock,
+                    "backend": choice.backend.name(), "largest_batch": largest,
+                    "limit": self.limit, "trials": trials,
+                })
+            );
+        } else {
+            println!(
+                "{} {}, {}: the largest batch that fits has {largest} images{bounded}",
+                self.network,
+                self.mode.name(),
+                choice.backend.name(),
             );
         }
         Ok(ExitCode::SUCCESS)

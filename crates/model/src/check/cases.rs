@@ -1,0 +1,324 @@
+//! Every operation on small images: sizes that hide no swapped axes, that show edges, and that are
+//! multiples of what kernels work on at a time.
+
+use burn::tensor::{DType, Device};
+
+use super::operations::Operations;
+use super::reference::Reference;
+use super::tape::{Outcome, Tape};
+use super::{CheckError, Errors};
+use crate::backend::types::SgdStep;
+
+/// The largest errors of an operation that computes in single precision. Rounding stays below a tenth of
+/// them, sums in TF32 or half precision are above.
+pub const BOUNDS: Errors = Errors {
+    value: 5e-5,
+    gradient: 5e-4,
+};
+
+type Body = Box<dyn Fn(&mut Tape<'_>)>;
+
+/// An operation on inputs of some shapes.
+pub struct Case {
+    /// The operation of [`CnnBackend`](crate::CnnBackend).
+    pub operation: &'static str,
+    /// On what, for a person.
+    pub shapes: String,
+    /// Whether it has gradients: the others serve inference and the optimiser.
+    differentiates: bool,
+    body: Body,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {}", self.operation, self.shapes)
+    }
+}
+
+impl Case {
+    fn new(
+        operation: &'static str,
+        shapes: String,
+        body: impl Fn(&mut Tape<'_>) + 'static,
+    ) -> Self {
+        Self {
+            operation,
+            shapes,
+            differentiates: true,
+            body: Box::new(body),
+        }
+    }
+
+    fn without_gradients(mut self) -> Self {
+        self.differentiates = false;
+        self
+    }
+
+    /// Whether it has gradients.
+    #[must_use]
+    pub fn differentiates(&self) -> bool {
+        self.differentiates
+    }
+
+    /// What `operations` give on `device`, which has no autodiff, for the inputs of `seed`.
+    ///
+    /// # Errors
+    /// [`CheckError::Read`] where the device does not give its results.
+    pub fn on(
+        &self,
+        operations: &dyn Operations,
+        device: &Device,
+        seed: u64,
+    ) -> Result<Outcome, CheckError> {
+        self.run(operations, device, DType::F32, seed)
+    }
+
+    /// What the operation should give for the inputs of `seed`.
+    ///
+    /// # Errors
+    /// [`CheckError::Read`] where the host fails.
+    pub fn expected(&self, seed: u64) -> Result<Outcome, CheckError> {
+        self.run(&Reference, &Device::flex(), DType::F64, seed)
+    }
+
+    fn run(
+        &self,
+        operations: &dyn Operations,
+        device: &Device,
+        dtype: DType,
+        seed: u64,
+    ) -> Result<Outcome, CheckError> {
+        let device = if self.differentiates {
+            device.clone().autodiff()
+        } else {
+            device.clone()
+        };
+        let mut tape = Tape::new(operations, &device, dtype, seed);
+        (self.body)(&mut tape);
+        tape.finish()
+    }
+}
+
+/// Every operation, in the order of the contract.
+#[must_use]
+pub fn cases() -> Vec<Case> {
+    let mut cases = normalised_convolutions();
+    cases.extend(residual_blocks());
+    cases.extend(layers_with_biases());
+    cases.extend(pools());
+    cases.extend(groups());
+    cases.extend(of_inference());
+    cases.extend(losses_and_steps());
+    cases
+}
+
+/// What a first layer is, whose input asks for no gradient.
+fn input_note(by_input: bool) -> &'static str {
+    if by_input { "" } else { ", first layer" }
+}
+
+fn normalised_convolutions() -> Vec<Case> {
+    [
+        ([4, 3, 9, 7], [5, 3, 3, 3], 1, 1, true),
+        ([4, 4, 8, 8], [6, 4, 3, 3], 2, 1, true),
+        ([3, 16, 8, 8], [16, 16, 3, 3], 1, 1, true),
+        ([4, 3, 12, 12], [6, 3, 5, 5], 1, 0, false),
+    ]
+    .map(|(x, w, stride, padding, by_input)| {
+        let note = input_note(by_input);
+        let shapes = format!("{x:?} by {w:?}, stride {stride}, padding {padding}{note}");
+        Case::new("conv_norm_relu", shapes, move |tape| {
+            let x = tape.image(x, by_input);
+            let p = tape.normalised(1, w);
+            tape.result(tape.operations.conv_norm_relu(x, &p, stride, padding));
+        })
+    })
+    .into()
+}
+
+fn residual_blocks() -> Vec<Case> {
+    let same = [[3, 5, 6, 7], [2, 16, 8, 8]].map(|x| {
+        Case::new("residual", format!("{x:?}"), move |tape| {
+            let weight = [x[1], x[1], 3, 3];
+            let x = tape.input("the input", x);
+            let p = [1, 2].map(|index| tape.normalised(index, weight));
+            tape.result(tape.operations.residual(x, &p));
+        })
+    });
+    let projected = [([3, 5, 8, 7], 6, 2), ([2, 16, 8, 8], 32, 2)].map(|(x, out, stride)| {
+        let shapes = format!("{x:?} to {out} channels, stride {stride}");
+        Case::new("projected_residual", shapes, move |tape| {
+            let p = [
+                tape.normalised(1, [out, x[1], 3, 3]),
+                tape.normalised(2, [out, out, 3, 3]),
+                tape.normalised(3, [out, x[1], 1, 1]),
+            ];
+            let x = tape.input("the input", x);
+            tape.result(tape.operations.projected_residual(x, &p, stride));
+        })
+    });
+    same.into_iter().chain(projected).collect()
+}
+
+fn layers_with_biases() -> Vec<Case> {
+    let pooled = [
+        ([3, 3, 12, 11], [6, 3, 5, 5], true),
+        ([2, 6, 14, 14], [16, 6, 5, 5], true),
+        ([2, 3, 12, 12], [6, 3, 5, 5], false),
+    ]
+    .map(|(x, w, by_input)| {
+        let shapes = format!("{x:?} by {w:?}{}", input_note(by_input));
+        Case::new("conv_relu_pool", shapes, move |tape| {
+            let x = tape.image(x, by_input);
+            let p = tape.biased(w, w[0]);
+            tape.result(tape.operations.conv_relu_pool(x, &p, 2));
+        })
+    });
+    let linear = [
+        ([5, 11], 7, true),
+        ([5, 11], 7, false),
+        ([32, 64], 48, true),
+    ]
+    .map(|(x, outputs, rectify)| {
+        let then = if rectify { ", rectified" } else { "" };
+        let shapes = format!("{x:?} to {outputs}{then}");
+        Case::new("fully_connected", shapes, move |tape| {
+            let p = tape.biased([outputs, x[1]], outputs);
+            let x = tape.input("the input", x);
+            tape.result(tape.operations.fully_connected(x, &p, rectify));
+        })
+    });
+    pooled.into_iter().chain(linear).collect()
+}
+
+fn pools() -> Vec<Case> {
+    let means = [[3, 5, 3, 4], [2, 16, 8, 8]].map(|x| {
+        Case::new("global_avg_pool", format!("{x:?}"), move |tape| {
+            let x = tape.input("the input", x);
+            tape.result(tape.operations.global_avg_pool(x));
+        })
+    });
+    let maxima = [[3, 5, 3, 3], [2, 16, 1, 4], [4, 3, 4, 5]].map(|x| {
+        Case::new("global_max_pool", format!("{x:?}"), move |tape| {
+            let x = tape.input("the input", x);
+            tape.result(tape.operations.global_max_pool(x));
+        })
+    });
+    means.into_iter().chain(maxima).collect()
+}
+
+/// The groups' `epsilon` here: with the 1e-12 of the networks nothing would show that it is read.
+const EPSILON: f32 = 1e-3;
+
+fn groups() -> Vec<Case> {
+    let two = [
+        ([3, 5, 9, 7], 6, true),
+        ([2, 16, 8, 8], 16, true),
+        ([2, 24, 7, 9], 32, false),
+    ]
+    .map(|(x, out, by_input)| {
+        let shapes = format!("{x:?} to {out} channels{}", input_note(by_input));
+        Case::new("conv_group", shapes, move |tape| {
+            let inputs = x[1];
+            let x = tape.image(x, by_input);
+            let p = [(1, inputs), (2, out)]
+                .map(|(index, channels)| tape.normalised(index, [out, channels, 3, 3]));
+            tape.result(tape.operations.conv_group(x, &p, EPSILON));
+        })
+    });
+    let three = [([3, 5, 7, 8], 6, true), ([2, 16, 8, 8], 16, false)].map(|(x, out, by_input)| {
+        let shapes = format!("{x:?} to {out} channels{}", input_note(by_input));
+        Case::new("residual_conv_group", shapes, move |tape| {
+            let inputs = x[1];
+            let x = tape.image(x, by_input);
+            let p = [(1, inputs), (2, out), (3, out)]
+                .map(|(index, channels)| tape.normalised(index, [out, channels, 3, 3]));
+            tape.result(tape.operations.residual_conv_group(x, &p, EPSILON));
+        })
+    });
+    let with_gelu = [
+        ([3, 3, 9, 8], [24, 3, 2, 2], 0),
+        ([2, 5, 6, 7], [6, 5, 3, 3], 1),
+    ]
+    .map(|(x, w, padding)| {
+        let shapes = format!("{x:?} by {w:?}, padding {padding}");
+        Case::new("conv_gelu", shapes, move |tape| {
+            let x = tape.constant(x);
+            // Only the biases train.
+            let p = super::operations::Biased {
+                weight: tape.constant(w),
+                bias: tape.input("the biases", [w[0]]),
+            };
+            tape.result(tape.operations.conv_gelu(x, &p, padding));
+        })
+    });
+    let groups = two.into_iter().chain(three);
+    groups.chain(with_gelu).collect()
+}
+
+fn of_inference() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (x, out) in [([3, 5, 9, 7], 6), ([2, 16, 8, 8], 32)] {
+        let w = [out, x[1], 3, 3];
+        for (stride, rectify) in [(1, true), (2, false)] {
+            let then = if rectify { ", rectified" } else { "" };
+            let shapes = format!("{x:?} by {w:?}, stride {stride}{then}");
+            cases.push(Case::new("conv_bias", shapes, move |tape| {
+                let (x, p) = (tape.constant(x), tape.biased(w, out));
+                tape.result(tape.operations.conv_bias(x, &p, stride, 1, rectify));
+            }));
+        }
+        let shapes = format!("{x:?} by {w:?}");
+        let around = [x[0], out, x[2], x[3]];
+        cases.push(Case::new(
+            "conv_bias_add_relu",
+            shapes.clone(),
+            move |tape| {
+                let (x, p) = (tape.constant(x), tape.biased(w, out));
+                let around = tape.constant(around);
+                tape.result(tape.operations.conv_bias_add_relu(x, &p, around));
+            },
+        ));
+        cases.push(Case::new("conv_pool_gelu", shapes.clone(), move |tape| {
+            let (x, p) = (tape.constant(x), tape.biased(w, out));
+            tape.result(tape.operations.conv_pool_gelu(x, &p));
+        }));
+        cases.push(Case::new("conv_add_gelu", shapes, move |tape| {
+            let (x, p) = (tape.constant(x), tape.biased(w, out));
+            let around = tape.constant(around);
+            tape.result(tape.operations.conv_add_gelu(x, &p, around));
+        }));
+    }
+    cases.into_iter().map(Case::without_gradients).collect()
+}
+
+fn losses_and_steps() -> Vec<Case> {
+    let losses = [([7, 10], 0.0), ([5, 10], 0.2)].map(|(shape, smoothing)| {
+        let shapes = format!("{shape:?}, smoothing {smoothing}");
+        Case::new("cross_entropy", shapes, move |tape| {
+            let logits = tape.input("the logits", shape);
+            let targets = tape.targets(shape[0], shape[1]);
+            tape.result(tape.operations.cross_entropy(logits, targets, smoothing));
+        })
+    });
+    let steps = [false, true].map(|nesterov| {
+        let shapes = format!("[7, 5]{}", if nesterov { ", Nesterov" } else { "" });
+        let step = Case::new("sgd_step", shapes, move |tape| {
+            let [weight, gradient, velocity] = [0; 3].map(|_| tape.constant([7, 5]));
+            let settings = SgdStep {
+                lr: 0.1,
+                momentum: 0.9,
+                nesterov,
+                weight_decay: 0.01,
+            };
+            for tensor in tape
+                .operations
+                .sgd_step(weight, gradient, velocity, settings)
+            {
+                tape.result(tensor);
+            }
+        });
+        step.without_gradients()
+    });
+    losses.into_iter().chain(steps).collect()
+}

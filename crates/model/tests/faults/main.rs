@@ -1,0 +1,85 @@
+//! A check passes on backends that compute what they should, and catches one wrong operation among right
+//! ones.
+#![allow(deprecated, clippy::unwrap_used)]
+
+mod wrong;
+
+use burn::tensor::Device;
+use model::check::cases::{BOUNDS, Case, cases};
+use model::check::networks;
+use model::check::operations::{OnDevice, Operations};
+use model::{NetworkKind, check::Errors};
+use wrong::{Fault, Wrong};
+
+/// Two computations one after the other, so that a result of the first cannot pass for one of the second.
+const SEEDS: [u64; 2] = [1, 2];
+
+fn errors(case: &Case, operations: &dyn Operations, device: &Device) -> Errors {
+    SEEDS
+        .map(|seed| {
+            let found = case.on(operations, device, seed).unwrap();
+            found.errors(&case.expected(seed).unwrap()).0
+        })
+        .into_iter()
+        .fold(Errors::default(), Errors::or_larger)
+}
+
+#[test]
+fn every_operation_of_ndarray_and_flex_is_far_within_its_bounds() {
+    for device in [Device::ndarray(), Device::flex()] {
+        for case in cases() {
+            let errors = errors(&case, &OnDevice, &device);
+            // Far within, so that no rectifier is near to opening on one side alone.
+            let bounds = Errors {
+                value: BOUNDS.value / 5.0,
+                gradient: BOUNDS.gradient / 5.0,
+            };
+            assert!(errors.are_within(bounds), "{case:?}: {errors:?}");
+        }
+    }
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn every_operation_of_wgpu_is_within_its_bounds() {
+    let device = Device::wgpu(burn::tensor::DeviceKind::Cpu);
+    for case in cases() {
+        let errors = errors(&case, &OnDevice, &device);
+        assert!(errors.are_within(BOUNDS), "{case:?}: {errors:?}");
+    }
+}
+
+#[test]
+fn each_planted_fault_is_caught_and_laid_to_its_operation() {
+    let device = Device::ndarray();
+    let cases = cases();
+    for fault in Fault::ALL {
+        let wrong = Wrong::new(fault);
+        let caught: Vec<&Case> = cases
+            .iter()
+            .filter(|case| !errors(case, &wrong, &device).are_within(BOUNDS))
+            .collect();
+        assert!(!caught.is_empty(), "{fault:?} was not caught");
+        for case in caught {
+            assert_eq!(case.operation, fault.operation(), "{fault:?}: {case:?}");
+        }
+    }
+    assert!(Fault::ALL.len() >= 10);
+}
+
+#[test]
+fn a_network_is_within_its_bounds_and_out_of_them_on_another_batch() {
+    let device = Device::ndarray().autodiff();
+    let kind = NetworkKind::SimpleCnn;
+    let network = networks::network(kind, &device).unwrap();
+    let parameters = networks::parameters(&network).unwrap();
+    let errors = |seed| {
+        networks::errors(&[2, 3].map(|size| {
+            let found = networks::answer(&network, networks::batch(size, seed, &device)).unwrap();
+            let expected = networks::expected(kind, &parameters, size, 1).unwrap();
+            (found, expected)
+        }))
+    };
+    assert!(errors(1).are_within(networks::BOUNDS), "{:?}", errors(1));
+    assert!(!errors(2).are_within(networks::BOUNDS), "{:?}", errors(2));
+}

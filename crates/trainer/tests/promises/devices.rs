@@ -1,0 +1,197 @@
+//! Devices: whether one computes what it should, what there are, how much they hold, and several at once.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::{finished, program, table, text, trainer};
+
+fn json(arguments: &[&str]) -> (Option<i32>, Value) {
+    let output = program(arguments);
+    let text = text(&output.stdout);
+    let line = text.lines().last().unwrap_or_default();
+    let value = serde_json::from_str(line);
+    (output.status.code(), value.unwrap_or(Value::Null))
+}
+
+#[test]
+fn a_short_check_passes_on_both_cpu_backends_and_lists_every_operation() {
+    for backend in ["ndarray", "flex"] {
+        let (code, report) = json(&["check", "--short", "--backend", backend, "--json"]);
+        assert_eq!(code, Some(0), "{report}");
+        assert_eq!(report["passed"], true);
+        assert_eq!(report["backend"], backend);
+        let checks = report["checks"].as_array().unwrap();
+        assert!(checks.len() >= 17, "{report}");
+        for check in checks {
+            let error = check["value"]["error"].as_f64().unwrap();
+            assert!(error < check["value"]["bound"].as_f64().unwrap());
+        }
+    }
+    let unknown = program(&["check", "--backend", "flex", "--only", "conv"]);
+    let message = text(&unknown.stderr);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(message.contains("`conv`") && message.contains("conv_group"));
+}
+
+#[test]
+fn backends_are_listed_with_their_devices() {
+    let (code, lines) = json(&["backends", "--json"]);
+    assert_eq!(code, Some(0));
+    let names: Vec<&str> = lines
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|line| {
+            assert!(line["backend"] == "wgpu" || line["devices"][0]["name"].is_string());
+            line["backend"].as_str().unwrap()
+        })
+        .collect();
+    assert_eq!(names, ["ndarray", "flex", "wgpu"]);
+    // Nothing of a graphics driver is printed beside it.
+    assert_eq!(text(&program(&["backends"]).stderr), "");
+}
+
+const FIND: [&str; 10] = [
+    "bench",
+    "--backend",
+    "ndarray",
+    "--threads",
+    "1",
+    "--find-batch",
+    "--seconds",
+    "0.01",
+    "--json",
+    "--network",
+];
+
+#[test]
+fn the_largest_batch_is_searched_up_to_a_limit() {
+    let line = [&FIND[..], &["simple_cnn", "--limit", "40"]].concat();
+    let (code, found) = json(&line);
+    assert_eq!(code, Some(0), "{found}");
+    assert_eq!(found["largest_batch"], 40);
+    let trials = found["trials"].as_array().unwrap();
+    let batches: Vec<u64> = trials
+        .iter()
+        .map(|trial| trial["batch"].as_u64().unwrap())
+        .collect();
+    assert_eq!(batches, [16, 32, 40]);
+    assert!(
+        trials
+            .iter()
+            .all(|trial| trial["images_per_s"].as_f64().unwrap() > 0.0)
+    );
+    let both = program(&["bench", "--find-batch", "--batch", "4"]);
+    assert_eq!(both.status.code(), Some(2));
+}
+
+/// The process that asks for too much dies, and the one that searches does not.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_batch_that_takes_too_much_memory_is_one_that_does_not_fit() {
+    let line = [
+        &FIND[..],
+        &["resnet20", "--limit", "2048", "--memory", "600"],
+    ]
+    .concat();
+    let (code, found) = json(&line);
+    assert_eq!(code, Some(0), "{found}");
+    let largest = found["largest_batch"].as_u64().unwrap();
+    assert!((1..2048).contains(&largest), "{found}");
+    for trial in found["trials"].as_array().unwrap() {
+        let fits = trial["images_per_s"].is_f64();
+        assert_eq!(fits, trial["batch"].as_u64().unwrap() <= largest, "{found}");
+        assert_eq!(fits, trial["reason"].is_null(), "{found}");
+    }
+    let line = [&FIND[..], &["resnet20", "--memory", "10"]].concat();
+    let output = program(&line);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("not even one image fits"));
+}
+
+/// The losses of a run, step by step.
+fn losses(run: &Path) -> Vec<f64> {
+    let rows = table(run, "steps.csv", 1);
+    let column = rows[0].iter().position(|name| name == "loss").unwrap();
+    rows[1..]
+        .iter()
+        .map(|row| row[column].parse().unwrap())
+        .collect()
+}
+
+const TWO: [&str; 4] = ["--device", "default", "--device", "default"];
+
+#[test]
+fn two_devices_give_the_losses_of_one_and_say_what_normalisation_sees() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let network = ["--network", "simple_cnn"];
+    let one = finished(artifacts.path(), &network);
+    let two = finished(artifacts.path(), &[&network[..], &TWO].concat());
+    let (a, b) = (losses(&one), losses(&two));
+    assert!(a.len() == 39 && b.len() == 39);
+    for (a, b) in a.iter().zip(&b).take(20) {
+        assert!((a - b).abs() <= 1e-5 * a, "{a} and {b}");
+    }
+    let log = fs::read_to_string(two.join("run.log")).unwrap();
+    assert!(log.contains("on each of 2 devices with 16 images"), "{log}");
+    let environment = fs::read_to_string(two.join("environment.json")).unwrap();
+    assert!(environment.contains(" + "), "{environment}");
+}
+
+#[test]
+fn what_several_devices_cannot_do_is_refused_with_one_message() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let line = [&["--config", "smoke", "--batch-size", "25"], &TWO[..]].concat();
+    let output = trainer(artifacts.path(), &line);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("does not divide among 2"), "{message}");
+    assert!(message.contains("--batch-size 26"), "{message}");
+    assert_eq!(fs::read_dir(artifacts.path()).unwrap().count(), 0);
+    let line = [&["bench", "--backend", "flex"], &TWO[..]].concat();
+    let output = program(&line);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("only `train`"), "{message}");
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn the_software_adapter_passes_and_an_absent_one_is_refused_with_what_there_is() {
+    let software = ["--backend", "wgpu", "--device", "software"];
+    let (code, report) = json(&[&["check", "--short", "--json"], &software[..]].concat());
+    assert_eq!(code, Some(0), "{report}");
+    let absent = ["check", "--backend", "wgpu", "--device", "discrete:9"];
+    let output = program(&absent);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("no device `discrete:9`"), "{message}");
+    assert!(message.contains("software"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+/// The first training checks the adapter and notes it; the second one does not check again.
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
+#[test]
+fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let train = || {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(["train", "--backend", "wgpu", "--device", "software"])
+            .args(super::SMALL)
+            .args(["--epochs", "0.1", "--artifacts"])
+            .arg(folder.path().join("runs"))
+            .env("XDG_CACHE_HOME", folder.path())
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        said
+    };
+    assert!(train().contains("before the first training"));
+    let kept = folder.path().join("cifar10-trainer/devices");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 1);
+    assert!(!train().contains("before the first training"));
+}
