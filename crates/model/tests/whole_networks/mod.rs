@@ -164,6 +164,59 @@ impl Parameters {
     }
 }
 
+impl Parameters {
+    /// A convolution without normalisation.
+    fn conv(&mut self, x: Tensor<4>, stride: usize) -> Tensor<4> {
+        let weight = self.next::<4>();
+        let padding = weight.dims()[2] / 2;
+        let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
+        module::conv2d(x, weight, None, PaddedConvOptions::from(options))
+    }
+
+    fn norm_relu(&mut self, x: Tensor<4>) -> Tensor<4> {
+        let (gamma, beta) = (self.next(), self.next());
+        relu(module::batch_norm_train(x, gamma, beta, 1e-5).output)
+    }
+
+    fn resnet9(&mut self, x: Tensor<4>) -> Tensor<2> {
+        let mut x = relu(self.conv_norm(x, 1));
+        for around in [true, false, true] {
+            x = relu(self.conv_norm(x, 1));
+            x = module::max_pool2d(x, MaxPoolOptions::new([2, 2]));
+            if around {
+                let inner = relu(self.conv_norm(x.clone(), 1));
+                x = x + relu(self.conv_norm(inner, 1));
+            }
+        }
+        let [batch, channels, ..] = x.dims();
+        let x = module::max_pool2d(x, MaxPoolOptions::new([4, 4])).reshape([batch, channels]);
+        let weight = self.next::<2>();
+        x.matmul(weight.transpose()).mul_scalar(0.125)
+    }
+
+    /// A wide residual network with two blocks in each of three groups.
+    fn wide_resnet(&mut self, x: Tensor<4>) -> Tensor<2> {
+        let mut x = self.conv(x, 1);
+        for block in 0..6 {
+            let stride = if block == 2 || block == 4 { 2 } else { 1 };
+            let rectified = self.norm_relu(x.clone());
+            let first = self.conv(rectified.clone(), stride);
+            let middle = self.norm_relu(first);
+            let inner = self.conv(middle, 1);
+            let around = if block % 2 == 0 {
+                self.conv(rectified, stride)
+            } else {
+                x
+            };
+            x = inner + around;
+        }
+        let x = self.norm_relu(x);
+        let [batch, channels, ..] = x.dims();
+        let x = x.mean_dim(3).mean_dim(2).reshape([batch, channels]);
+        self.linear(x)
+    }
+}
+
 /// A batch of random images, and labels that go round the classes.
 fn batch(size: usize, device: &Device) -> (Tensor<4>, Tensor<1, Int>) {
     let host = Device::flex();
@@ -190,6 +243,8 @@ fn expected(kind: NetworkKind, size: usize, values: Vec<TensorData>) -> Vec<Vec<
         NetworkKind::SimpleCnn => parameters.simple_cnn(images),
         NetworkKind::ResNet20 => parameters.resnet(images, &[16, 32, 64], 3),
         NetworkKind::ResNet18 => parameters.resnet(images, &[64, 128, 256, 512], 2),
+        NetworkKind::ResNet9 => parameters.resnet9(images),
+        NetworkKind::Wrn16x4 => parameters.wide_resnet(images),
         NetworkKind::AirbenchNarrow => parameters.airbench(images, false, 96.0),
         NetworkKind::Airbench94 => parameters.airbench(images, false, 256.0),
         NetworkKind::Airbench95 => parameters.airbench(images, false, 9.0),
