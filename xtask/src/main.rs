@@ -1,5 +1,6 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
-//! `cargo xtask bench`, `cargo xtask kernels`, `cargo xtask fuzz`, `cargo xtask chaos`.
+//! `cargo xtask bench`, `cargo xtask reproduce`, `cargo xtask kernels`, `cargo xtask fuzz`,
+//! `cargo xtask chaos`.
 
 mod arguments;
 mod bench;
@@ -7,6 +8,7 @@ mod bench;
 mod chaos;
 mod fuzz;
 mod program;
+mod reproduce;
 mod test;
 
 use std::process::{Command, ExitCode};
@@ -14,6 +16,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
        cargo xtask test [--wgpu | --valgrind]
        cargo xtask bench [--help]
+       cargo xtask reproduce [ROW] [--help]
        cargo xtask kernels [PART OF A NAME]
        cargo xtask fuzz [--help]
        cargo xtask chaos [--help]";
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
             cargo(&line)
         }
         Some("bench") => reported(bench::run(&rest)),
+        Some("reproduce") => reported(reproduce::run(&rest)),
         Some("fuzz") => reported(fuzz::run(&rest)),
         #[cfg(unix)]
         Some("chaos") => reported(chaos::run(&rest)),

@@ -29,6 +29,7 @@
 //! | [`mod@split`] | the stratified hold-out |
 //! | [`random`] | random numbers as pure functions of (seed, purpose, epoch, index) |
 //! | [`augment`] | crop, flip, cutout, colours, TrivialAugment, mixup and CutMix |
+//! | [`corruption`] | the corruptions of CIFAR-10-C |
 //! | [`normalize`] | from bytes to numbers |
 //! | [`sheet`] | augmented images as one picture |
 //! | [`loader`] | the order of an epoch and its batches |
@@ -40,6 +41,7 @@
 
 pub mod augment;
 pub mod checksum;
+pub mod corruption;
 pub mod dataset;
 mod error;
 pub mod loader;
@@ -54,6 +56,7 @@ pub mod split;
 pub mod synthetic;
 
 pub use augment::{Augmentation, Border};
+pub use corruption::{Corruption, Severity};
 pub use dataset::{CifarDataset, CifarItem, Images};
 pub use error::{Attempt, Error};
 pub use loader::{Epoch, HostBatch, Loader, LoaderConfig};

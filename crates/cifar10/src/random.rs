@@ -34,6 +34,8 @@ pub enum Purpose {
     Trivial = 10,
     /// Which other image is mixed in, how much of it, and where.
     Mix = 11,
+    /// How an image is corrupted.
+    Corruption = 12,
 }
 
 /// The random stream of one decision.

@@ -3,9 +3,9 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, PoisonError};
 
-use rayon::ThreadPool;
 use thiserror::Error;
 
+use crate::crew::{Crew, each_chunk};
 use crate::divide::Divide;
 use crate::isa::{Isa, IsaError};
 use crate::product::{Group, Run, Term};
@@ -29,8 +29,8 @@ pub enum ContextError {
     Threads {
         /// The number of threads that was asked for.
         threads: usize,
-        /// What the thread pool reported.
-        source: rayon::ThreadPoolBuildError,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The instruction set that was asked for cannot be used.
     #[error(transparent)]
@@ -57,7 +57,7 @@ pub enum Precision {
 pub struct Context {
     threads: usize,
     /// Absent with one thread: work then runs on the caller's thread.
-    pool: Option<ThreadPool>,
+    crew: Option<Crew>,
     isa: CheckedIsa,
     precision: Precision,
     runs: Shelf<Run>,
@@ -88,20 +88,18 @@ impl Context {
     /// As [`Context::new`], where this processor lacks `isa`.
     pub fn with(threads: usize, precision: Precision, isa: Isa) -> Result<Self, ContextError> {
         let isa = CheckedIsa::new(isa)?;
-        let pool = match threads {
+        let crew = match threads {
             1 => None,
+            // The thread that calls is one of them.
             2..=MOST_THREADS => Some(
-                rayon::ThreadPoolBuilder::new()
-                    .num_threads(threads)
-                    .thread_name(|index| format!("cpu-kernels-{index}"))
-                    .build()
+                Crew::start(threads - 1)
                     .map_err(|source| ContextError::Threads { threads, source })?,
             ),
             _ => return Err(ContextError::ThreadCount { threads }),
         };
         Ok(Self {
             threads,
-            pool,
+            crew,
             isa,
             precision,
             runs: Shelf::default(),
@@ -149,16 +147,9 @@ impl Context {
         data: D,
         body: impl Fn(usize, D) + Send + Sync,
     ) {
-        match &self.pool {
-            Some(pool) if chunks > 1 => pool.install(|| divide(0, chunks, data, &body)),
-            _ => {
-                let mut rest = data;
-                for chunk in 0..chunks {
-                    let (first, others) = rest.split(1);
-                    body(chunk, first);
-                    rest = others;
-                }
-            }
+        match &self.crew {
+            Some(crew) if chunks > 1 => crew.divide(chunks, data, body),
+            _ => each_chunk(0, chunks, data, &body),
         }
     }
 
@@ -191,25 +182,6 @@ impl Context {
     pub(crate) fn doubles(&self, len: usize) -> Scratch<'_, f64> {
         self.doubles.take(len)
     }
-}
-
-/// Halves the chunks until one is left, and lets idle threads take halves.
-fn divide<D: Divide>(
-    first: usize,
-    chunks: usize,
-    data: D,
-    body: &(impl Fn(usize, D) + Send + Sync),
-) {
-    if chunks <= 1 {
-        body(first, data);
-        return;
-    }
-    let half = chunks / 2;
-    let (left, right) = data.split(half);
-    rayon::join(
-        || divide(first, half, left, body),
-        || divide(first + half, chunks - half, right, body),
-    );
 }
 
 /// Buffers that nobody uses at the moment.

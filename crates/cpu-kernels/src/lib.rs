@@ -57,6 +57,7 @@ pub mod allocator;
 pub mod block;
 pub mod context;
 pub mod conv;
+mod crew;
 mod divide;
 mod image;
 pub mod isa;

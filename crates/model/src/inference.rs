@@ -3,7 +3,10 @@
 
 use burn::tensor::Tensor;
 
-use crate::layers::{ConvBias2d, FoldedConv, Linear, Whitening, global_avg_pool, global_max_pool};
+use crate::layers::{
+    ConvBias2d, FoldedConv, FoldedNorm, Linear, Whitening, global_avg_pool, global_max_pool,
+    max_pool,
+};
 
 /// What goes through a network layer by layer.
 pub trait Interpreter {
@@ -38,6 +41,12 @@ pub trait Interpreter {
         x: Self::Maps,
         around: Self::Maps,
     ) -> Self::Maps;
+    /// The positive part of a normalisation that stands alone.
+    fn norm_relu(&mut self, layer: &FoldedNorm, x: Self::Maps) -> Self::Maps;
+    /// The maximum of each `size` by `size` pixels.
+    fn max_pool(&mut self, x: Self::Maps, size: usize) -> Self::Maps;
+    /// The sum of two.
+    fn add(&mut self, x: Self::Maps, around: Self::Maps) -> Self::Maps;
     /// The mean over all pixels.
     fn global_avg_pool(&mut self, x: Self::Maps) -> Self::Features;
     /// The maximum over all pixels.
@@ -90,6 +99,18 @@ impl Interpreter for Compute {
         layer.forward_add_gelu(x, around)
     }
 
+    fn norm_relu(&mut self, layer: &FoldedNorm, x: Tensor<4>) -> Tensor<4> {
+        layer.forward_relu(x)
+    }
+
+    fn max_pool(&mut self, x: Tensor<4>, size: usize) -> Tensor<4> {
+        max_pool(x, size)
+    }
+
+    fn add(&mut self, x: Tensor<4>, around: Tensor<4>) -> Tensor<4> {
+        x + around
+    }
+
     fn global_avg_pool(&mut self, x: Tensor<4>) -> Tensor<2> {
         global_avg_pool(x)
     }
@@ -132,8 +153,10 @@ pub enum Operation {
         /// Height and width of a window, and the way from one to the next.
         size: usize,
     },
-    /// The sum of two inputs.
+    /// The sum of two inputs, of which the second may have one number a channel.
     Add,
+    /// The product of two inputs, of which the second has one number a channel.
+    Mul,
     /// The mean over all pixels, which keeps height and width as 1.
     GlobalAveragePool,
     /// The maximum over all pixels, which keeps height and width as 1.
@@ -175,6 +198,8 @@ pub struct Graph {
     pub parameters: Vec<Parameter>,
     /// The value that the last operation gives: logits, `[batch, classes]`.
     pub output: String,
+    /// How many layers with parameters there are.
+    layers: usize,
 }
 
 impl Graph {
@@ -189,6 +214,7 @@ impl Graph {
             nodes: Vec::new(),
             parameters: Vec::new(),
             output: Self::OUTPUT.to_owned(),
+            layers: 0,
         };
         let output = network(&mut graph, Self::INPUT.to_owned());
         for node in &mut graph.nodes {
@@ -209,6 +235,17 @@ impl Graph {
         output
     }
 
+    /// A parameter of the next layer, `name` in it.
+    fn parameter<const D: usize>(&mut self, name: &str, values: Tensor<D>) -> String {
+        let name = format!("layer_{}.{name}", self.layers);
+        self.parameters.push(Parameter {
+            name: name.clone(),
+            shape: values.shape().to_vec(),
+            values: values.flatten(0, D - 1),
+        });
+        name
+    }
+
     /// An operation with a weight and a bias.
     fn push_layer<const D: usize>(
         &mut self,
@@ -217,23 +254,12 @@ impl Graph {
         weight: Tensor<D>,
         bias: Tensor<1>,
     ) -> String {
-        let layer = self.parameters.len() / 2;
-        let names = [
-            format!("layer_{layer}.weight"),
-            format!("layer_{layer}.bias"),
+        let inputs = vec![
+            x,
+            self.parameter("weight", weight),
+            self.parameter("bias", bias),
         ];
-        let inputs = [x].into_iter().chain(names.clone()).collect();
-        let [weight_name, bias_name] = names;
-        self.parameters.push(Parameter {
-            name: weight_name,
-            shape: weight.shape().to_vec(),
-            values: weight.flatten(0, D - 1),
-        });
-        self.parameters.push(Parameter {
-            name: bias_name,
-            shape: bias.shape().to_vec(),
-            values: bias,
-        });
+        self.layers += 1;
         self.push(operation, inputs)
     }
 }
@@ -304,6 +330,27 @@ impl Interpreter for Graph {
         let x = self.conv(layer, x);
         let x = self.push(Operation::Add, vec![x, around]);
         self.push(Operation::Gelu, vec![x])
+    }
+
+    fn norm_relu(&mut self, layer: &FoldedNorm, x: String) -> String {
+        let [scale, shift] = layer.parameters();
+        let names = [
+            self.parameter("scale", scale),
+            self.parameter("shift", shift),
+        ];
+        self.layers += 1;
+        let [scale, shift] = names;
+        let x = self.push(Operation::Mul, vec![x, scale]);
+        let x = self.push(Operation::Add, vec![x, shift]);
+        self.push(Operation::Relu, vec![x])
+    }
+
+    fn max_pool(&mut self, x: String, size: usize) -> String {
+        self.push(Operation::MaxPool { size }, vec![x])
+    }
+
+    fn add(&mut self, x: String, around: String) -> String {
+        self.push(Operation::Add, vec![x, around])
     }
 
     fn global_avg_pool(&mut self, x: String) -> String {

@@ -3,7 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`zoo`] | [`Network`]: every network by name, with its random initial weights |
-//! | [`simple_cnn`], [`resnet`], [`airbench`] | the networks |
+//! | [`simple_cnn`], [`resnet`], [`resnet9`], [`wide_resnet`], [`airbench`] | the networks |
 //! | [`roles`] | what each parameter is for |
 //! | [`whitening`] | filters of a first layer that are computed from images |
 //! | [`layers`] | convolution, normalisation and linear layers |
@@ -27,9 +27,11 @@ pub mod inference;
 pub mod layers;
 pub mod random;
 pub mod resnet;
+pub mod resnet9;
 pub mod roles;
 pub mod simple_cnn;
 pub mod whitening;
+pub mod wide_resnet;
 pub mod zoo;
 
 pub use backend::CnnBackend;

@@ -47,6 +47,8 @@ impl Network {
         match self {
             Self::SimpleCnn(network) => network.visit(&mut visitor),
             Self::ResNet(network) => network.visit(&mut visitor),
+            Self::ResNet9(network) => network.visit(&mut visitor),
+            Self::WideResNet(network) => network.visit(&mut visitor),
             Self::Airbench(network) => network.visit(&mut visitor),
         }
         visitor.found

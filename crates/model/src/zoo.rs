@@ -11,7 +11,9 @@ use crate::backend::CnnBackend;
 use crate::inference::Graph;
 use crate::random::WeightSource;
 use crate::resnet::{FoldedResNet, ResNet};
+use crate::resnet9::{FoldedResNet9, ResNet9};
 use crate::simple_cnn::SimpleCnn;
+use crate::wide_resnet::{FoldedWideResNet, WideResNet};
 use crate::{IMAGE_CHANNELS, IMAGE_SIZE};
 
 /// The networks that can be built.
@@ -23,6 +25,10 @@ pub enum NetworkKind {
     ResNet20,
     /// [`ResNet`] of widths 64, 128, 256, 512 with two blocks each.
     ResNet18,
+    /// [`ResNet9`].
+    ResNet9,
+    /// [`WideResNet`] of depth 16 with four times the channels.
+    Wrn16x4,
     /// [`Airbench`] of widths 32, 96, 96, for a few minutes on a CPU.
     AirbenchNarrow,
     /// [`Airbench`] of widths 64, 256, 256, for 94%.
@@ -58,20 +64,24 @@ pub enum NetworkError {
 
 impl NetworkKind {
     /// Every network, in the order in which they are listed.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::SimpleCnn,
         Self::ResNet20,
         Self::ResNet18,
+        Self::ResNet9,
+        Self::Wrn16x4,
         Self::AirbenchNarrow,
         Self::Airbench94,
         Self::Airbench95,
         Self::Airbench96,
     ];
     /// Their names.
-    pub const NAMES: [&'static str; 7] = [
+    pub const NAMES: [&'static str; 9] = [
         "simple_cnn",
         "resnet20",
         "resnet18",
+        "resnet9",
+        "wrn16_4",
         "airbench_narrow",
         "airbench94",
         "airbench95",
@@ -85,6 +95,8 @@ impl NetworkKind {
             Self::SimpleCnn => "simple_cnn",
             Self::ResNet20 => "resnet20",
             Self::ResNet18 => "resnet18",
+            Self::ResNet9 => "resnet9",
+            Self::Wrn16x4 => "wrn16_4",
             Self::AirbenchNarrow => "airbench_narrow",
             Self::Airbench94 => "airbench94",
             Self::Airbench95 => "airbench95",
@@ -112,6 +124,8 @@ impl NetworkKind {
             Self::SimpleCnn => 62_006,
             Self::ResNet20 => 272_474,
             Self::ResNet18 => 11_173_962,
+            Self::ResNet9 => 6_573_120,
+            Self::Wrn16x4 => 2_748_890,
             Self::AirbenchNarrow => 294_040,
             Self::Airbench94 => 1_971_352,
             Self::Airbench95 => 4_604_440,
@@ -129,13 +143,17 @@ pub enum Network {
     SimpleCnn(SimpleCnn),
     /// See [`ResNet`].
     ResNet(ResNet),
+    /// See [`ResNet9`].
+    ResNet9(ResNet9),
+    /// See [`WideResNet`].
+    WideResNet(WideResNet),
     /// See [`Airbench`].
     Airbench(Airbench),
 }
 
 impl Network {
     /// The network `kind` for `classes` classes on `device`, with the initial weights of `seed`:
-    /// PyTorch's default for [`SimpleCnn`], Kaiming's for [`ResNet`], and filters that pass their
+    /// PyTorch's default for [`SimpleCnn`] and [`ResNet9`], Kaiming's for [`ResNet`] and [`WideResNet`], and filters that pass their
     /// input through for [`Airbench`], whose first layer waits for [`Network::whitened`].
     ///
     /// # Errors
@@ -156,6 +174,8 @@ impl Network {
             NetworkKind::ResNet18 => {
                 Self::ResNet(ResNet::new(source, &[64, 128, 256, 512], 2, classes))
             }
+            NetworkKind::ResNet9 => Self::ResNet9(ResNet9::new(source, classes)),
+            NetworkKind::Wrn16x4 => Self::WideResNet(WideResNet::new(source, 16, 4, classes)),
             NetworkKind::AirbenchNarrow => {
                 Self::Airbench(Airbench::new(source, AIRBENCH_NARROW, classes))
             }
@@ -188,6 +208,8 @@ impl Network {
         Ok(match self {
             Self::SimpleCnn(network) => network.forward(images),
             Self::ResNet(network) => network.forward(images),
+            Self::ResNet9(network) => network.forward(images),
+            Self::WideResNet(network) => network.forward(images),
             Self::Airbench(network) => network.forward(images),
         })
     }
@@ -226,6 +248,8 @@ impl Network {
         match self {
             Self::SimpleCnn(network) => FoldedNetwork::SimpleCnn(network.clone()),
             Self::ResNet(network) => FoldedNetwork::ResNet(network.folded()),
+            Self::ResNet9(network) => FoldedNetwork::ResNet9(network.folded()),
+            Self::WideResNet(network) => FoldedNetwork::WideResNet(network.folded()),
             Self::Airbench(network) => FoldedNetwork::Airbench(network.folded()),
         }
     }
@@ -239,6 +263,10 @@ pub enum FoldedNetwork {
     SimpleCnn(SimpleCnn),
     /// See [`FoldedResNet`].
     ResNet(FoldedResNet),
+    /// See [`FoldedResNet9`].
+    ResNet9(FoldedResNet9),
+    /// See [`FoldedWideResNet`].
+    WideResNet(FoldedWideResNet),
     /// See [`FoldedAirbench`].
     Airbench(FoldedAirbench),
 }
@@ -253,6 +281,8 @@ impl FoldedNetwork {
         Ok(match self {
             Self::SimpleCnn(network) => network.forward(images),
             Self::ResNet(network) => network.forward(images),
+            Self::ResNet9(network) => network.forward(images),
+            Self::WideResNet(network) => network.forward(images),
             Self::Airbench(network) => network.forward(images),
         })
     }
@@ -263,6 +293,8 @@ impl FoldedNetwork {
         Graph::of(|graph, images| match self {
             Self::SimpleCnn(network) => network.run(graph, images),
             Self::ResNet(network) => network.run(graph, images),
+            Self::ResNet9(network) => network.run(graph, images),
+            Self::WideResNet(network) => network.run(graph, images),
             Self::Airbench(network) => network.run(graph, images),
         })
     }

@@ -88,6 +88,11 @@ fn a_graph_holds_every_parameter_and_takes_values_only_after_they_are_given() {
             NetworkKind::ResNet20 | NetworkKind::ResNet18 => {
                 kind.parameters() - (channels - CLASSES)
             }
+            // As above, and the head gets biases of 0.
+            NetworkKind::ResNet9 => kind.parameters() - (channels - CLASSES) + CLASSES,
+            // Seven convolutions without a normalisation after them, the stem among them, and three
+            // projections get biases of 0; six normalisations have a bias in place of scale and shift.
+            NetworkKind::Wrn16x4 => kind.parameters() + 16 + 896 + 448 - 896,
             // The filters of the first layer do not train, and the head gets biases of 0.
             _ => kind.parameters() + 24 * 3 * 2 * 2 + CLASSES,
         };
@@ -169,6 +174,23 @@ fn parameters_are_named_as_in_pytorch_and_known_by_what_they_are_for() {
     assert_eq!(found("stages.1.0.shortcut.0.weight"), Some(Role::Filter));
     assert_eq!(found("bn1.bias"), Some(Role::NormShift));
     assert_eq!(found("fc.bias"), Some(Role::Bias));
+    let roles = build(NetworkKind::Wrn16x4, &Device::ndarray()).roles();
+    let found = |path: &str| {
+        let parameter = roles.iter().find(|parameter| parameter.path == path);
+        parameter.map(|parameter| parameter.role)
+    };
+    assert_eq!(found("groups.1.0.shortcut.weight"), Some(Role::Filter));
+    assert_eq!(found("groups.1.0.bn1.weight"), Some(Role::NormScale));
+    assert_eq!(found("bn.bias"), Some(Role::NormShift));
+    assert_eq!(found("fc.weight"), Some(Role::Head));
+    let roles = build(NetworkKind::ResNet9, &Device::ndarray()).roles();
+    let found = |path: &str| {
+        let parameter = roles.iter().find(|parameter| parameter.path == path);
+        parameter.map(|parameter| parameter.role)
+    };
+    assert_eq!(found("residual3.1.conv.weight"), Some(Role::Filter));
+    assert_eq!(found("prep.bn.bias"), Some(Role::NormShift));
+    assert_eq!(found("head.weight"), Some(Role::Head));
 }
 
 #[test]
@@ -255,7 +277,10 @@ impl ModuleVisitor for Filters {
 fn in_inference_the_running_statistics_normalise() {
     // A batch that is seen again and again makes the running statistics its own.
     let device = Device::ndarray().autodiff();
-    for kind in AIRBENCH {
+    for kind in AIRBENCH
+        .into_iter()
+        .chain([NetworkKind::ResNet9, NetworkKind::Wrn16x4])
+    {
         let network = build(kind, &device);
         let images = images(6, &device);
         let mut logits = network.forward(images.clone()).unwrap();

@@ -47,13 +47,30 @@ pub fn predict(
     verbosity: Verbosity,
     stop: &dyn Fn() -> bool,
 ) -> Result<Vec<Prediction>, EvaluationError> {
+    let bar = progress::bar(verbosity, loader.len() as u64, "images classified");
+    let predictions = predict_beside(network, loader, device, tta, &bar, stop);
+    bar.finish_and_clear();
+    predictions
+}
+
+/// As [`predict`], for one set of images of several: a `bar` of the caller's moves on by each image.
+///
+/// # Errors
+/// As [`predict`].
+pub fn predict_beside(
+    network: &Network,
+    loader: &Loader,
+    device: &Device,
+    tta: Tta,
+    bar: &ProgressBar,
+    stop: &dyn Fn() -> bool,
+) -> Result<Vec<Prediction>, EvaluationError> {
     let network = network.folded();
     let mirrored = |images: Tensor<4>| -> Result<Tensor<2>, NetworkError> {
         let mirror = network.forward(images.clone().flip([3]))?;
         Ok((network.forward(images)? + mirror).mul_scalar(0.5))
     };
-    let bar = progress::bar(verbosity, loader.len() as u64, "images classified");
-    predict_by(loader, device, &bar, stop, |images| {
+    predict_by(loader, device, bar, stop, |images| {
         let logits = match tta {
             Tta::None => network.forward(images)?,
             Tta::Flip => mirrored(images)?,
@@ -90,7 +107,6 @@ fn predict_by(
     let mut predictions = Vec::with_capacity(loader.len());
     for step in 0..epoch.steps() {
         if stop() {
-            bar.finish_and_clear();
             return Err(EvaluationError::Interrupted);
         }
         epoch.batch(step, &mut batch)?;
@@ -106,9 +122,8 @@ fn predict_by(
                 probabilities,
             });
         }
-        bar.set_position(predictions.len() as u64);
+        bar.inc(batch.len() as u64);
     }
-    bar.finish_and_clear();
     Ok(predictions)
 }
 

@@ -2,9 +2,10 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`cli`] | the command line, one file a command |
 //! | [`adapters`] | what the graphics drivers of this machine offer |
+//! | [`calibration`] | probabilities that agree with shares of right answers |
 //! | [`check`] | whether a device may be trusted |
+//! | [`cli`] | the command line, one file a command |
 //! | [`compare`] | runs beside each other |
 //! | [`sweep`] | a recipe with several settings and seeds |
 //! | [`recipe`] | what a run trains, with which settings |
@@ -15,6 +16,7 @@
 //! | [`photo`] | photographs to what a network sees |
 //! | [`progress`] | progress bars |
 //! | [`report`] | a run on one page |
+//! | [`robustness`] | a network's answers on corrupted images |
 //! | [`run`] | a run's folder |
 //! | [`serve`] | a run on a local web page |
 //! | [`shell`] | commands that are shown to be typed |
@@ -26,6 +28,7 @@
 #![warn(missing_docs)]
 
 pub mod adapters;
+pub mod calibration;
 pub mod check;
 pub mod cli;
 pub mod compare;
@@ -36,6 +39,7 @@ pub mod photo;
 pub mod progress;
 pub mod recipe;
 pub mod report;
+pub mod robustness;
 pub mod run;
 pub mod serve;
 pub mod shell;

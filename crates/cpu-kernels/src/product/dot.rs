@@ -236,18 +236,44 @@ impl Tile<'_> {
                     weights = weights.add(self.step);
                 }
             }
-            for (pixel, sums) in sums.iter_mut().enumerate() {
-                if self.rectify {
-                    for sum in sums.iter_mut() {
+            if self.rectify {
+                for sums in &mut sums {
+                    for sum in sums {
                         *sum = simd.max(simd.zero(), *sum);
                     }
                 }
-                store_columns::<S, B>(
-                    simd,
-                    self.out.add(pixel * self.out_pixel),
-                    *sums,
-                    self.columns,
-                );
+            }
+            if self.columns >= B * S::LANES {
+                for (pixel, sums) in sums.into_iter().enumerate() {
+                    let out = self.out.add(pixel * self.out_pixel);
+                    for (index, sum) in sums.into_iter().enumerate() {
+                        simd.store(out.add(index * S::LANES), sum);
+                    }
+                }
+            } else {
+                let copy = sums;
+                self.store_some(simd, &copy);
+            }
+        }
+    }
+
+    /// Writes the sums of a tile that has fewer columns than its vectors have elements. It is apart because
+    /// it reads the sums from memory, where the loop above would otherwise keep them too.
+    ///
+    /// # Safety
+    ///
+    /// As [`Tile::compute`].
+    #[inline(always)]
+    unsafe fn store_some<S: Simd, const P: usize, const B: usize>(
+        &self,
+        simd: S,
+        sums: &[[S::V; B]; P],
+    ) {
+        for (pixel, sums) in sums.iter().enumerate() {
+            // SAFETY: the caller's.
+            unsafe {
+                let out = self.out.add(pixel * self.out_pixel);
+                store_columns::<S, B>(simd, out, *sums, self.columns);
             }
         }
     }

@@ -77,6 +77,48 @@ pub trait CnnBackend: Backend {
         compose::conv_norm_relu_backward_parameters(x, parameters, forward, dy, stride, padding)
     }
 
+    /// `relu(normalise(x))`: `x` normalised by the batch's own statistics. The parameters' weights are
+    /// the normalisation's scale, and what was convolved is `x`.
+    fn norm_relu(
+        x: FloatTensor<Self>,
+        #[extension_type] parameters: Affine<Self>,
+    ) -> ConvNormRelu<Self> {
+        compose::norm_relu(x, parameters)
+    }
+
+    /// The gradients of [`norm_relu`](CnnBackend::norm_relu).
+    fn norm_relu_backward(
+        #[extension_type] parameters: Affine<Self>,
+        #[extension_type] forward: ConvNormRelu<Self>,
+        dy: FloatTensor<Self>,
+    ) -> AffineGradients<Self> {
+        compose::norm_relu_backward(parameters, forward, dy)
+    }
+
+    /// `x * weight`, a convolution with square strides and zero padding.
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        compose::convolve::<Self>(x, weight, stride, padding)
+    }
+
+    /// The gradients of [`convolve`](CnnBackend::convolve) by `x` and by `weight`. Where `by_input` does
+    /// not ask for the former, it is unspecified.
+    fn convolve_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        dy: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+        by_input: bool,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        let _ = by_input;
+        compose::convolve_backward::<Self>(x, weight, dy, stride, padding)
+    }
+
     /// `relu(normalise(relu(normalise(x * first)) * second) + x)`, both convolutions of 3 by 3 with
     /// stride 1 (He et al., 2015, arXiv:1512.03385).
     fn residual(

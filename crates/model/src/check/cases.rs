@@ -103,6 +103,7 @@ impl Case {
 #[must_use]
 pub fn cases() -> Vec<Case> {
     let mut cases = normalised_convolutions();
+    cases.extend(normalisations_and_convolutions_alone());
     cases.extend(residual_blocks());
     cases.extend(layers_with_biases());
     cases.extend(pools());
@@ -134,6 +135,33 @@ fn normalised_convolutions() -> Vec<Case> {
         })
     })
     .into()
+}
+
+fn normalisations_and_convolutions_alone() -> Vec<Case> {
+    let normalisations = [[4, 3, 5, 7], [3, 16, 4, 4]].map(|x| {
+        Case::new("norm_relu", format!("{x:?}"), move |tape| {
+            let channels = [x[1]];
+            let x = tape.input("the input", x);
+            let p = tape.biased(channels, channels[0]);
+            tape.result(tape.operations.norm_relu(x, &p));
+        })
+    });
+    let convolutions = [
+        ([4, 3, 9, 7], [5, 3, 3, 3], 1, 1, true),
+        ([4, 4, 8, 8], [6, 4, 3, 3], 2, 1, true),
+        ([3, 16, 8, 8], [32, 16, 1, 1], 2, 0, true),
+        ([3, 3, 8, 8], [16, 3, 3, 3], 1, 1, false),
+    ]
+    .map(|(x, w, stride, padding, by_input)| {
+        let note = input_note(by_input);
+        let shapes = format!("{x:?} by {w:?}, stride {stride}, padding {padding}{note}");
+        Case::new("convolve", shapes, move |tape| {
+            let x = tape.image(x, by_input);
+            let weight = tape.input("the weights", w);
+            tape.result(tape.operations.convolve(x, weight, stride, padding));
+        })
+    });
+    normalisations.into_iter().chain(convolutions).collect()
 }
 
 fn residual_blocks() -> Vec<Case> {

@@ -140,6 +140,8 @@ pub fn expected(
         NetworkKind::SimpleCnn => layers.simple_cnn(images),
         NetworkKind::ResNet20 => layers.resnet(images, &[16, 32, 64], 3),
         NetworkKind::ResNet18 => layers.resnet(images, &[64, 128, 256, 512], 2),
+        NetworkKind::ResNet9 => layers.resnet9(images),
+        NetworkKind::Wrn16x4 => layers.wide_resnet(images),
         NetworkKind::AirbenchNarrow => layers.airbench(images, false, 96.0),
         NetworkKind::Airbench94 => layers.airbench(images, false, 256.0),
         NetworkKind::Airbench95 => layers.airbench(images, false, 9.0),
@@ -354,6 +356,55 @@ impl Layers<'_> {
                 x = relu(end + around);
             }
         }
+        let [batch, channels, ..] = x.dims();
+        let x = x.mean_dim(3).mean_dim(2).reshape([batch, channels]);
+        self.linear(x)
+    }
+
+    /// A convolution without normalisation.
+    fn conv(&mut self, x: Tensor<4>, stride: usize) -> Result<Tensor<4>, CheckError> {
+        let weight = self.next::<4>()?;
+        let padding = weight.dims()[2] / 2;
+        Ok(convolution(x, weight, stride, padding))
+    }
+
+    fn norm_relu(&mut self, x: Tensor<4>) -> Result<Tensor<4>, CheckError> {
+        let (gamma, beta) = (self.next()?, self.next()?);
+        Ok(relu(normalise(x, gamma, beta, crate::backend::EPSILON)))
+    }
+
+    fn resnet9(&mut self, x: Tensor<4>) -> Result<Tensor<2>, CheckError> {
+        let mut x = relu(self.conv_norm(x, 1)?);
+        for around in [true, false, true] {
+            x = max_pool(relu(self.conv_norm(x, 1)?), [2, 2]);
+            if around {
+                let inner = relu(self.conv_norm(x.clone(), 1)?);
+                x = x + relu(self.conv_norm(inner, 1)?);
+            }
+        }
+        let [batch, channels, ..] = x.dims();
+        let x = max_pool(x, [4, 4]).reshape([batch, channels]);
+        let weight = self.next::<2>()?;
+        Ok(x.matmul(weight.transpose()).mul_scalar(0.125))
+    }
+
+    /// A wide residual network with two blocks in each of three groups.
+    fn wide_resnet(&mut self, x: Tensor<4>) -> Result<Tensor<2>, CheckError> {
+        let mut x = self.conv(x, 1)?;
+        for block in 0..6 {
+            let stride = if block == 2 || block == 4 { 2 } else { 1 };
+            let rectified = self.norm_relu(x.clone())?;
+            let first = self.conv(rectified.clone(), stride)?;
+            let middle = self.norm_relu(first)?;
+            let inner = self.conv(middle, 1)?;
+            let around = if block % 2 == 0 {
+                self.conv(rectified, stride)?
+            } else {
+                x
+            };
+            x = inner + around;
+        }
+        let x = self.norm_relu(x)?;
         let [batch, channels, ..] = x.dims();
         let x = x.mean_dim(3).mean_dim(2).reshape([batch, channels]);
         self.linear(x)

@@ -64,6 +64,26 @@ pub trait Operations {
         Tensor::from_dispatch(forward.y)
     }
 
+    /// [`CnnBackend::norm_relu`], with a scale as the weights and a shift as the biases.
+    fn norm_relu(&self, x: Tensor<4>, p: &Biased<1>) -> Tensor<4> {
+        let forward = <Dispatch as CnnBackend>::norm_relu(x.into_dispatch(), p.dispatch());
+        Tensor::from_dispatch(forward.y)
+    }
+
+    /// [`CnnBackend::convolve`].
+    fn convolve(
+        &self,
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor<4> {
+        let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::convolve(
+            x, weight, stride, padding,
+        ))
+    }
+
     /// [`CnnBackend::residual`].
     fn residual(&self, x: Tensor<4>, p: &[Normalised; 2]) -> Tensor<4> {
         let [first, second] = p.each_ref().map(Normalised::dispatch);

@@ -92,6 +92,20 @@ impl Operations for Reference {
         relu(conv_norm(x, p, stride, padding, EPSILON))
     }
 
+    fn norm_relu(&self, x: Tensor<4>, p: &Biased<1>) -> Tensor<4> {
+        relu(normalise(x, p.weight.clone(), p.bias.clone(), EPSILON))
+    }
+
+    fn convolve(
+        &self,
+        x: Tensor<4>,
+        weight: Tensor<4>,
+        stride: usize,
+        padding: usize,
+    ) -> Tensor<4> {
+        convolution(x, weight, stride, padding)
+    }
+
     fn residual(&self, x: Tensor<4>, [first, second]: &[Normalised; 2]) -> Tensor<4> {
         let middle = relu(conv_norm(x.clone(), first, 1, 1, EPSILON));
         relu(conv_norm(middle, second, 1, 1, EPSILON) + x)

@@ -3,9 +3,10 @@
 use burn::backend::Dispatch;
 use burn::module::{Module, Param, RunningState};
 use burn::tensor::Tensor;
+use burn::tensor::activation::relu;
 
-use crate::backend::EPSILON;
-use crate::backend::types::{ConvNorm, Convolved};
+use crate::backend::types::{Affine, ConvNorm, Convolved};
+use crate::backend::{CnnBackend, EPSILON};
 use crate::random::WeightSource;
 
 /// The weight of a new batch in the running statistics, as in PyTorch.
@@ -14,7 +15,7 @@ const MOMENTUM: f64 = 0.1;
 /// Batch normalisation (Ioffe and Szegedy, 2015). The running variance is the unbiased one, as in
 /// PyTorch, where Burn's own layer takes the biased one: an exported network agrees.
 ///
-/// It is computed together with the convolution before it; see
+/// Where it stands after a convolution it is computed together with it; see
 /// [`CnnBackend`](crate::CnnBackend).
 #[derive(Module, Debug)]
 pub struct BatchNorm {
@@ -69,13 +70,33 @@ impl BatchNorm {
         }
     }
 
+    /// `relu(normalise(x))`, `[batch, channels, height, width]`, by the batch's own statistics with the
+    /// usual epsilon; the running ones follow.
+    #[must_use]
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        let parameters = Affine {
+            weight: self.weight.val().into_dispatch(),
+            bias: self.bias.val().into_dispatch(),
+        };
+        let forward = <Dispatch as CnnBackend>::norm_relu(x.into_dispatch(), parameters);
+        self.follow(forward.convolved);
+        Tensor::from_dispatch(forward.y)
+    }
+
+    /// The normalisation by the running statistics.
+    #[must_use]
+    pub fn scale_and_shift(&self) -> FoldedNorm {
+        let scale = self.weight.val() / self.running_var.value().add_scalar(self.epsilon).sqrt();
+        let shift = self.bias.val() - self.running_mean.value() * scale.clone();
+        FoldedNorm { scale, shift }
+    }
+
     /// Weights and biases of a convolution with weights `weight` and this normalisation after it, by
     /// the running statistics.
     pub(super) fn folded(&self, weight: &Param<Tensor<4>>) -> (Tensor<4>, Tensor<1>) {
-        let channels = self.weight.val().dims()[0];
-        let scale = self.weight.val() / self.running_var.value().add_scalar(self.epsilon).sqrt();
-        let bias = self.bias.val() - self.running_mean.value() * scale.clone();
-        (weight.val() * scale.reshape([channels, 1, 1, 1]), bias)
+        let FoldedNorm { scale, shift } = self.scale_and_shift();
+        let [channels] = scale.dims();
+        (weight.val() * scale.reshape([channels, 1, 1, 1]), shift)
     }
 
     /// Moves the running statistics towards those of a batch.
@@ -86,6 +107,28 @@ impl BatchNorm {
         let unbiased = count / (count - 1.0).max(1.0);
         follow(&self.running_mean, batch.mean, self.momentum, 1.0);
         follow(&self.running_var, batch.variance, self.momentum, unbiased);
+    }
+}
+
+/// A normalisation by its running statistics: `x * scale + shift` for each channel.
+#[derive(Debug, Clone)]
+pub struct FoldedNorm {
+    scale: Tensor<1>,
+    shift: Tensor<1>,
+}
+
+impl FoldedNorm {
+    /// Scales and shifts, each `[1, channels, 1, 1]`.
+    pub(crate) fn parameters(&self) -> [Tensor<4>; 2] {
+        let [channels] = self.scale.dims();
+        [&self.scale, &self.shift].map(|values| values.clone().reshape([1, channels, 1, 1]))
+    }
+
+    /// The positive part of `x * scale + shift`, `[batch, channels, height, width]`.
+    #[must_use]
+    pub fn forward_relu(&self, x: Tensor<4>) -> Tensor<4> {
+        let [scale, shift] = self.parameters();
+        relu(x * scale + shift)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::backend::CnnBackend;
 use crate::backend::types::Affine;
 use crate::random::WeightSource;
 
-/// A convolution without a bias, before a normalisation.
+/// A convolution without a bias.
 #[derive(Module, Debug)]
 pub struct Conv2d {
     pub(super) weight: Param<Tensor<4>>,
@@ -33,6 +33,21 @@ impl Conv2d {
                 (2.0 / fan_out).sqrt(),
             ),
             stride,
+            padding: kernel / 2,
+        }
+    }
+
+    /// Filters of `[out_channels, in_channels, kernel, kernel]` with stride 1, uniform within
+    /// `1 / sqrt(in_channels * kernel^2)`, which is PyTorch's default.
+    #[must_use]
+    pub fn uniform(
+        source: &mut WeightSource,
+        [out_channels, in_channels, kernel]: [usize; 3],
+    ) -> Self {
+        let bound = 1.0 / ((in_channels * kernel * kernel) as f64).sqrt();
+        Self {
+            weight: source.uniform([out_channels, in_channels, kernel, kernel], bound),
+            stride: 1,
             padding: kernel / 2,
         }
     }
@@ -65,6 +80,30 @@ impl Conv2d {
         );
         norm.follow(forward.convolved);
         Tensor::from_dispatch(forward.y)
+    }
+
+    /// The convolution alone: `[batch, in_channels, height, width]` to
+    /// `[batch, out_channels, height / stride, width / stride]`.
+    #[must_use]
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        Tensor::from_dispatch(<Dispatch as CnnBackend>::convolve(
+            x.into_dispatch(),
+            self.weight.val().into_dispatch(),
+            self.stride,
+            self.padding,
+        ))
+    }
+
+    /// This convolution with biases of 0, for inference.
+    #[must_use]
+    pub fn plain(&self) -> FoldedConv {
+        let weight = self.weight.val();
+        FoldedConv {
+            bias: Tensor::zeros([weight.dims()[0]], &weight.device()),
+            weight,
+            stride: self.stride,
+            padding: self.padding,
+        }
     }
 
     /// This convolution with `norm` after it, by the running statistics.

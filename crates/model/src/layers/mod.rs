@@ -7,18 +7,22 @@ mod batch_norm;
 mod conv;
 mod conv_group;
 mod linear;
+mod preact;
 mod residual;
 mod whitening;
 
 use burn::backend::Dispatch;
+use burn::tensor::module::max_pool2d;
+use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Int, Tensor};
 
 use crate::backend::CnnBackend;
 
-pub use batch_norm::BatchNorm;
+pub use batch_norm::{BatchNorm, FoldedNorm};
 pub use conv::{Conv2d, ConvBias2d, FoldedConv};
 pub use conv_group::{ConvGroup, FoldedGroup};
 pub use linear::Linear;
+pub use preact::{FoldedPreactBlock, PreactBlock};
 pub use residual::{BasicBlock, FoldedBlock};
 pub use whitening::Whitening;
 
@@ -33,6 +37,13 @@ pub fn global_avg_pool(x: Tensor<4>) -> Tensor<2> {
 #[must_use]
 pub fn global_max_pool(x: Tensor<4>) -> Tensor<2> {
     Tensor::from_dispatch(<Dispatch as CnnBackend>::global_max_pool(x.into_dispatch()).y)
+}
+
+/// The maxima of windows of `size` by `size` pixels that do not overlap: `[batch, channels, height, width]`
+/// to `[batch, channels, height / size, width / size]`. Burn's own operation.
+#[must_use]
+pub fn max_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
+    max_pool2d(x, MaxPoolOptions::new([size; 2]))
 }
 
 /// The mean cross-entropy, `[1]`, of logits of `[batch, classes]` against classes, `[batch]`. With a

@@ -2,6 +2,7 @@
 //! Burn's own and against finite differences. One body, for every backend.
 #![allow(deprecated, clippy::unwrap_used)]
 
+mod alone;
 mod groups;
 
 use burn::backend::{Backend, Dispatch, DispatchDevice, Flex, NdArray};
@@ -421,6 +422,8 @@ fn operations_agree<B: CnnBackend + Backend<Device: Into<DispatchDevice>>>(devic
     linear_layers_agree(device);
     pooling_and_loss_agree(device);
     inference_agrees(device);
+    alone::convolutions_agree(device);
+    alone::normalisations_agree(device);
     groups::groups_agree(device);
     groups::convolutions_with_gelu_agree(device);
     groups::global_maxima_agree(device);

@@ -7,13 +7,17 @@ use clap::Args;
 
 use super::Outcome;
 use super::options::Common;
-use crate::compare::{self, Compared, Paired, differing_keys, paired};
+use crate::compare::{
+    self, CONFIDENCE, Compared, Doubt, Doubts, Paired, differing_keys, doubts, paired,
+};
 use crate::run::{self, RunFolder};
+use crate::training::datasets::{self, Data};
 
 /// Set runs beside each other, and say whether their differences are larger than chance.
 ///
 /// The first run is what the others are compared with, on the same test images, by McNemar's exact
-/// test. The page has their curves over one another.
+/// test. The page has their curves over one another, and the test images on which all of them agree with
+/// confidence against the label.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[command(after_help = "Example: trainer compare default-20261124-120000 latest")]
@@ -24,6 +28,17 @@ pub struct Compare {
     /// Where the page goes; compare.html in the artifacts folder if absent.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The probability from which each run counts as sure that a label is wrong, from 0 to 1.
+    #[arg(long, value_name = "P", default_value_t = CONFIDENCE, value_parser = share)]
+    confidence: f64,
+}
+
+/// A number from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (0.0..=1.0).contains(number))
+        .ok_or_else(|| "it must be a number from 0 to 1".to_owned())
 }
 
 impl Compare {
@@ -39,15 +54,34 @@ impl Compare {
             .output
             .clone()
             .unwrap_or_else(|| artifacts.join("compare.html"));
-        run::write_atomic(&output, compare::page(&runs).as_bytes())?;
+        let found = doubts(&runs, self.confidence);
+        let data = pictures(&runs, &found, common)?;
+        let test = data.as_ref().map(|data| &data.test);
+        let page = compare::page(&runs, &found, self.confidence, test)?;
+        run::write_atomic(&output, page.as_bytes())?;
         if common.json {
-            println!("{}", json(&runs, &output));
+            println!("{}", json(&runs, &found, &output));
         } else {
             print(&runs);
+            println!("{}", found.describe(runs.len(), self.confidence));
             println!("{}", output.display());
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The images of the runs, where there is one to show.
+fn pictures(
+    runs: &[Compared],
+    found: &Doubts,
+    common: &Common,
+) -> Result<Option<Data>, cifar10::Error> {
+    let Some(first) = runs.first().filter(|_| !found.list().is_empty()) else {
+        return Ok(None);
+    };
+    let data_dir = common.places.data_dir.as_deref();
+    let verbosity = common.verbosity.choice();
+    datasets::images(&first.contents.recipe, data_dir, verbosity).map(Some)
 }
 
 /// Each run with its test against the first, which has none.
@@ -86,7 +120,7 @@ fn print(runs: &[Compared]) {
     }
 }
 
-fn json(runs: &[Compared], page: &std::path::Path) -> serde_json::Value {
+fn json(runs: &[Compared], found: &Doubts, page: &std::path::Path) -> serde_json::Value {
     let list: Vec<_> = with_tests(runs)
         .map(|(run, test)| {
             let accuracy = run.contents.accuracy();
@@ -114,5 +148,17 @@ fn json(runs: &[Compared], page: &std::path::Path) -> serde_json::Value {
     let keys = differing_keys(runs).into_iter();
     let keys: serde_json::Map<String, serde_json::Value> =
         keys.map(|key| (key.key, key.values.into())).collect();
-    serde_json::json!({ "runs": list, "differences": keys, "page": page })
+    // Without pairs it is not known which labels are in doubt, which is not the same as none.
+    let doubts: Option<Vec<_>> = match found {
+        Doubts::NotComparable(_) => None,
+        Doubts::Found(doubts) => Some(doubts.iter().map(doubt).collect()),
+    };
+    serde_json::json!({ "runs": list, "differences": keys, "doubts": doubts, "page": page })
+}
+
+fn doubt(doubt: &Doubt) -> serde_json::Value {
+    serde_json::json!({
+        "index": doubt.index, "label": doubt.label, "answer": doubt.answer,
+        "confidence": doubt.confidence, "of_label": doubt.of_label,
+    })
 }

@@ -49,7 +49,7 @@ impl Recipes {
             println!("{}", serde_json::to_string(&list)?);
         } else {
             for recipe in recipe::builtin() {
-                println!("{:12} {}", recipe.name, recipe.summary());
+                println!("{:14} {}", recipe.name, recipe.summary());
             }
         }
         Ok(ExitCode::SUCCESS)

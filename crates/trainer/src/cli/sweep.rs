@@ -184,16 +184,28 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
         .max()
         .unwrap_or(0)
         .max(8);
+    // Only a recipe that tests in several views has the last two columns.
+    let views = rows.iter().any(|row| row.mean_tta.is_some());
+    let heading = if views {
+        format!(" {:>9} {:>9}", "with tta", "deviation")
+    } else {
+        String::new()
+    };
     println!(
-        "{:width$} {:>8} {:>9} {:>4}",
+        "{:width$} {:>8} {:>9} {:>4}{heading}",
         "settings", "mean", "deviation", "n"
     );
     for row in rows {
+        let [mean, deviation, mean_tta, deviation_tta] =
+            [row.mean, row.deviation, row.mean_tta, row.deviation_tta].map(percent_or_dash);
+        let more = if views {
+            format!(" {mean_tta:>9} {deviation_tta:>9}")
+        } else {
+            String::new()
+        };
         println!(
-            "{:width$} {:>8} {:>9} {:>4}",
+            "{:width$} {mean:>8} {deviation:>9} {:>4}{more}",
             name(row),
-            percent_or_dash(row.mean),
-            percent_or_dash(row.deviation),
             row.n
         );
     }

@@ -41,7 +41,8 @@ pub struct Train {
     /// Sets a key of the recipe, such as optimizer.lr=0.1. May be repeated.
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// simple_cnn, resnet20, resnet18, airbench_narrow, airbench94, airbench95 or airbench96.
+    /// simple_cnn, resnet20, resnet18, resnet9, wrn16_4, airbench_narrow, airbench94, airbench95 or
+    /// airbench96.
     #[arg(long, value_name = "NAME")]
     network: Option<String>,
     /// Passes over the training images; may have a fraction.

@@ -3,8 +3,10 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `mod` | the comparison |
+//! | `doubts` | labels that all runs contradict |
 //! | `page` | the comparison as an HTML page |
 
+mod doubts;
 mod page;
 #[cfg(test)]
 mod tests;
@@ -13,6 +15,7 @@ use crate::report::{Contents, ReportError};
 use crate::run::{Prediction, RunFolder};
 use crate::statistics::mcnemar;
 
+pub use doubts::{CONFIDENCE, Doubt, Doubts, doubts};
 pub use page::page;
 
 /// A difference is called larger than chance where chance alone gives it less often than this.
@@ -126,14 +129,10 @@ impl Paired {
 /// Compares the answers of two runs image by image.
 #[must_use]
 pub fn paired(first: &Compared, other: &Compared) -> Paired {
-    let (Some(a), Some(b)) = (&first.contents.predictions, &other.contents.predictions) else {
-        return Paired::NotComparable("one of the two was not tested");
+    let (a, b) = match paired_images(first, other) {
+        Ok(pairs) => pairs,
+        Err(why) => return Paired::NotComparable(why),
     };
-    let data = |run: &Compared| run.contents.environment.data.hash();
-    let image = |one: &Prediction| (one.index, one.label);
-    if data(first) != data(other) || !a.iter().map(image).eq(b.iter().map(image)) {
-        return Paired::NotComparable("they were not tested on the same images");
-    }
     let count = |first: bool, other: bool| {
         let pairs = a.iter().zip(b);
         pairs
@@ -146,4 +145,20 @@ pub fn paired(first: &Compared, other: &Compared) -> Paired {
         only_other,
         p: mcnemar(only_first, only_other),
     }
+}
+
+/// The answers of two runs on the same images in one order, or why there are none.
+fn paired_images<'a>(
+    first: &'a Compared,
+    other: &'a Compared,
+) -> Result<(&'a [Prediction], &'a [Prediction]), &'static str> {
+    let (Some(a), Some(b)) = (&first.contents.predictions, &other.contents.predictions) else {
+        return Err("one of the two was not tested");
+    };
+    let data = |run: &Compared| run.contents.environment.data.hash();
+    let image = |one: &Prediction| (one.index, one.label);
+    if data(first) != data(other) || !a.iter().map(image).eq(b.iter().map(image)) {
+        return Err("they were not tested on the same images");
+    }
+    Ok((a, b))
 }

@@ -1,23 +1,35 @@
 //! The comparison as an HTML page.
 
+use cifar10::Images;
 use maud::{Markup, html};
 
-use super::{Compared, differing_keys, paired};
+use super::{Compared, Doubts, differing_keys, doubts, paired};
+use crate::report::ReportError;
 use crate::report::curves::{ACCURACY, Axes, Curve, LOSS, figure};
 use crate::report::page::{Figure, SERIES, figures, page as whole_page};
 use crate::run::MetricsRow;
 use crate::statistics::percent;
 
-/// The page of `runs`, the first of which the others are compared with. It loads nothing.
-#[must_use]
-pub fn page(runs: &[Compared]) -> String {
+/// The page of `runs`, the first of which the others are compared with. It loads nothing. `found` are the
+/// labels in doubt from `confidence` on, and `test` the images that they are of.
+///
+/// # Errors
+/// [`ReportError`] where `test` are not the images of the runs.
+pub fn page(
+    runs: &[Compared],
+    found: &Doubts,
+    confidence: f64,
+    test: Option<&Images>,
+) -> Result<String, ReportError> {
+    let doubts = doubts::section(found, runs.len(), confidence, test)?;
     let body = html! {
         h1 { "Comparison of " (runs.len()) " runs" }
         (accuracies(runs))
         (figures(&curves(runs)))
+        (doubts)
         (recipes(runs))
     };
-    whole_page("Comparison", &body)
+    Ok(whole_page("Comparison", &body))
 }
 
 /// A run's colour; with more runs than colours they come again.

@@ -117,6 +117,7 @@ fn node(node: &Node) -> protobuf::Node {
             ],
         ),
         Operation::Add => ("Add", Vec::new()),
+        Operation::Mul => ("Mul", Vec::new()),
         Operation::GlobalAveragePool => ("GlobalAveragePool", Vec::new()),
         Operation::GlobalMaxPool => ("GlobalMaxPool", Vec::new()),
         Operation::Flatten => ("Flatten", vec![Attribute::int("axis", 1)]),

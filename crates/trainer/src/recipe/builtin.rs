@@ -34,8 +34,11 @@ pub fn builtin() -> &'static [Builtin] {
         "default",
         "resnet18",
         "resnet20",
+        "resnet20-quick",
         "smoke",
         "speedrun-94",
+        "speedrun-95",
+        "speedrun-96",
         "tutorial"
     ]
 }

@@ -53,6 +53,12 @@ impl Contents {
         })
     }
 
+    /// What the run's logits are divided by so that probabilities agree best with its hold-out.
+    #[must_use]
+    pub fn temperature(&self) -> Option<f64> {
+        self.result.as_ref().and_then(|result| result.temperature)
+    }
+
     /// The accuracy on the test set with Wilson's interval of 95%, where the run was tested.
     #[must_use]
     pub fn accuracy(&self) -> Option<Share> {

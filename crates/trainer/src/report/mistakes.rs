@@ -22,7 +22,7 @@ pub fn section(predictions: &[Prediction], images: Option<&Images>) -> Result<Ma
     mistakes.truncate(MOST);
     let shown: Vec<(Markup, &Prediction)> = mistakes
         .into_iter()
-        .map(|one| Ok((image(one, images)?, one)))
+        .map(|one| Ok((picture_of(one.index, images)?, one)))
         .collect::<Result<_, ReportError>>()?;
     let name = |class: usize| CLASS_NAMES.get(class).copied().unwrap_or("?");
     let percent = |class: usize, one: &Prediction| {
@@ -50,17 +50,20 @@ pub fn section(predictions: &[Prediction], images: Option<&Images>) -> Result<Ma
     })
 }
 
-/// The picture of a test image, where there are images.
-fn image(one: &Prediction, images: Option<&Images>) -> Result<Markup, ReportError> {
+/// The picture of the test image `index`, where there are images.
+///
+/// # Errors
+/// [`ReportError`] where there is no such image.
+pub(crate) fn picture_of(index: usize, images: Option<&Images>) -> Result<Markup, ReportError> {
     let Some(images) = images else {
         return Ok(html! {});
     };
-    let (planes, _) = images.get(one.index).ok_or(ReportError::NoSuchImage {
-        index: one.index,
+    let (planes, _) = images.get(index).ok_or(ReportError::NoSuchImage {
+        index,
         images: images.len(),
     })?;
     let uri = data_uri(&of_planes(planes)?);
     Ok(html! {
-        img src=(uri) width=(SIDE) height=(SIDE) alt={ "test image " (one.index) };
+        img src=(uri) width=(SIDE) height=(SIDE) alt={ "test image " (index) };
     })
 }

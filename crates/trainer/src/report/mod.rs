@@ -22,7 +22,7 @@ pub(crate) mod curves;
 mod error;
 mod facts;
 mod filters;
-mod mistakes;
+pub(crate) mod mistakes;
 pub(crate) mod page;
 pub(crate) mod picture;
 mod reliability;
@@ -57,7 +57,7 @@ pub fn write(folder: &RunFolder, test: Option<&Images>) -> Result<PathBuf, Repor
             let figures = vec![
                 classes::confusion(&confusion),
                 classes::accuracy(&confusion),
-                reliability::diagram(predictions),
+                reliability::diagram(predictions, contents.temperature()),
             ];
             Ok((figures, mistakes::section(predictions, test)?))
         })

@@ -1,14 +1,54 @@
 //! Probabilities beside shares of right answers.
 
 use kuva::plot::{LegendPosition, LinePlot, ScatterPlot};
+use kuva::prelude::Plot;
 
 use super::page::{Figure, SERIES};
+use crate::calibration::scaled;
 use crate::run::Prediction;
-use crate::statistics::{calibration, wilson};
+use crate::statistics::{Calibration, calibration, wilson};
 
-/// The reliability diagram of `predictions`, with the expected calibration error in its caption.
-pub fn diagram(predictions: &[Prediction]) -> Figure {
+/// The reliability diagram of `predictions`, with the expected calibration error in its caption; and the
+/// same with logits divided by the temperature of the hold-out, where there is one.
+pub fn diagram(predictions: &[Prediction], temperature: Option<f64>) -> Figure {
     let found = calibration(predictions);
+    let ideal = LinePlot::new()
+        .with_data([(0.0, 0.0), (100.0, 100.0)])
+        .with_color(SERIES[7])
+        .with_dashed()
+        .with_legend("well calibrated");
+    let mut plots = vec![ideal.into()];
+    plots.extend(series(&found, SERIES[0], "this network"));
+    let mut caption = format!(
+        "Reliability: the share of right answers among test images whose highest probability lies in one \
+         of {} ranges, with Wilson's interval of 95%. Expected calibration error {:.2}%",
+        found.bins.len(),
+        100.0 * found.error
+    );
+    if let Some(temperature) = temperature {
+        let found = calibration(&scaled(predictions, temperature));
+        plots.extend(series(&found, SERIES[1], "with temperature"));
+        caption += &format!(
+            ", {:.2}% with logits divided by {temperature:.3}, the temperature of the hold-out",
+            100.0 * found.error
+        );
+    }
+    caption.push('.');
+    Figure::draw("reliability", caption, plots, |layout| {
+        layout
+            .with_height(430.0)
+            .with_x_label("highest probability, %")
+            .with_y_label("accuracy, %")
+            .with_x_axis_min(0.0)
+            .with_x_axis_max(100.0)
+            .with_y_axis_min(0.0)
+            .with_y_axis_max(100.0)
+            .with_legend_position(LegendPosition::InsideTopLeft)
+    })
+}
+
+/// A line over the ranges that have images, and their marks with intervals.
+fn series(found: &Calibration, color: &str, name: &str) -> [Plot; 2] {
     let bins = || found.bins.iter().filter(|bin| bin.count > 0);
     let points: Vec<(f64, f64)> = bins()
         .map(|bin| {
@@ -28,36 +68,14 @@ pub fn diagram(predictions: &[Prediction]) -> Figure {
             )
         })
         .collect();
-    let ideal = LinePlot::new()
-        .with_data([(0.0, 0.0), (100.0, 100.0)])
-        .with_color(SERIES[7])
-        .with_dashed()
-        .with_legend("well calibrated");
     let line = LinePlot::new()
         .with_data(points.iter().copied())
-        .with_color(SERIES[0])
-        .with_legend("this network");
+        .with_color(color)
+        .with_legend(name);
     let marks = ScatterPlot::new()
         .with_data(points)
         .with_y_err_asymmetric(errors)
-        .with_color(SERIES[0])
+        .with_color(color)
         .with_size(3.0);
-    let caption = format!(
-        "Reliability: the share of right answers among test images whose highest probability lies in one \
-         of {} ranges, with Wilson's interval of 95%. Expected calibration error {:.2}%.",
-        found.bins.len(),
-        100.0 * found.error
-    );
-    let plots = vec![ideal.into(), line.into(), marks.into()];
-    Figure::draw("reliability", caption, plots, |layout| {
-        layout
-            .with_height(430.0)
-            .with_x_label("highest probability, %")
-            .with_y_label("accuracy, %")
-            .with_x_axis_min(0.0)
-            .with_x_axis_max(100.0)
-            .with_y_axis_min(0.0)
-            .with_y_axis_max(100.0)
-            .with_legend_position(LegendPosition::InsideTopLeft)
-    })
+    [line.into(), marks.into()]
 }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::Contents;
-use crate::run::{RunFolder, RunState};
+use crate::run::{RunFolder, RunResult, RunState};
 use crate::shell;
 use crate::statistics::{Share, percent};
 
@@ -45,6 +45,9 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
                 @if let Some(accuracy) = result.test_accuracy_tta {
                     (tile("with augmentation", &percent(accuracy), "of the test images, in several views"))
                 }
+                @if let Some(error) = result.test_calibration_error {
+                    (tile("calibration error", &percent(error), &scaling(result)))
+                }
                 @if let Some(accuracy) = result.valid_accuracy {
                     (tile("valid accuracy", &percent(accuracy), "of the last epoch"))
                 }
@@ -57,6 +60,16 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
             }
             (tile("seed", &recipe.seed.to_string(), ""))
         }
+    }
+}
+
+/// What the temperature of the hold-out does to the calibration error.
+fn scaling(result: &RunResult) -> String {
+    match (result.temperature, result.test_calibration_error_scaled) {
+        (Some(temperature), Some(error)) => {
+            format!("{} with temperature {temperature:.3}", percent(error))
+        }
+        _ => "no temperature without a hold-out".to_owned(),
     }
 }
 

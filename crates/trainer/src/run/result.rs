@@ -67,6 +67,16 @@ pub struct RunResult {
     /// The same with test-time augmentation; nothing where the recipe asks for none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test_accuracy_tta: Option<f64>,
+    /// What logits are divided by so that probabilities agree best with the labels of the hold-out, by the
+    /// selected weights; nothing without a hold-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f64>,
+    /// Expected calibration error of the selected weights on the test set, from 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_calibration_error: Option<f64>,
+    /// The same with logits divided by the temperature.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_calibration_error_scaled: Option<f64>,
     /// How the run ended.
     pub state: RunState,
     /// Why it failed.

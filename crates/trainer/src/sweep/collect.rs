@@ -15,6 +15,10 @@ pub struct Row {
     pub mean: Option<f64>,
     /// Its standard deviation over the seeds, with n - 1; nothing with one run.
     pub deviation: Option<f64>,
+    /// The mean with test-time augmentation, where the recipe asks for it.
+    pub mean_tta: Option<f64>,
+    /// Its standard deviation.
+    pub deviation_tta: Option<f64>,
     /// Finished runs.
     pub n: usize,
     /// Runs that are not finished, those that failed included.
@@ -31,16 +35,20 @@ pub fn collect(plan: &Plan) -> Result<Vec<Row>, RunError> {
     plan.tasks
         .chunk_by(|a, b| a.settings == b.settings)
         .map(|tasks| {
-            let mut accuracies = Vec::new();
+            let (mut accuracies, mut augmented) = (Vec::new(), Vec::new());
             let mut failed = 0;
             for task in tasks {
                 match task.state()? {
-                    State::Finished(result) => accuracies.extend(result.test_accuracy),
+                    State::Finished(result) => {
+                        accuracies.extend(result.test_accuracy);
+                        augmented.extend(result.test_accuracy_tta);
+                    }
                     State::Failed(_) => failed += 1,
                     State::New | State::Begun => {}
                 }
             }
             let found = mean_and_deviation(&accuracies);
+            let with_views = mean_and_deviation(&augmented);
             Ok(Row {
                 settings: tasks
                     .first()
@@ -48,6 +56,8 @@ pub fn collect(plan: &Plan) -> Result<Vec<Row>, RunError> {
                     .unwrap_or_default(),
                 mean: found.map(|(mean, _)| mean),
                 deviation: found.and_then(|(_, deviation)| deviation),
+                mean_tta: with_views.map(|(mean, _)| mean),
+                deviation_tta: with_views.and_then(|(_, deviation)| deviation),
                 n: accuracies.len(),
                 missing: tasks.len() - accuracies.len(),
                 failed,

@@ -6,8 +6,19 @@ use model::Network;
 use super::session::Session;
 use super::{Classifier, Run, TrainError, weights};
 use crate::recipe::{Select, Tta};
-use crate::run::{self, Event, RunResult, RunState};
-use crate::{evaluation, statistics};
+use crate::run::{self, Event, Prediction, RunResult, RunState};
+use crate::statistics::{self, percent};
+use crate::{calibration, evaluation};
+
+/// What the selected weights give; nothing of it where a run was not tested.
+#[derive(Debug, Default)]
+struct Tested {
+    accuracy: Option<f64>,
+    augmented: Option<f64>,
+    temperature: Option<f64>,
+    calibration_error: Option<f64>,
+    calibration_error_scaled: Option<f64>,
+}
 
 impl Run<'_> {
     /// Saves the weights that the recipe selects, tests them unless the run was interrupted, and writes
@@ -32,14 +43,14 @@ impl Run<'_> {
         }
         weights::save(&network, &folder.model_burnpack())?;
         weights::save_safetensors(&network, &folder.model_safetensors())?;
-        let accuracies = if session.stopped {
-            (None, None)
+        let tested = if session.stopped {
+            Tested::default()
         } else {
             match self.test(&network, session, interrupter) {
                 // Training is over and saved, so that a resumption begins with the test.
                 Err(TrainError::Interrupted) => {
                     session.stopped = true;
-                    (None, None)
+                    Tested::default()
                 }
                 other => other?,
             }
@@ -49,23 +60,24 @@ impl Run<'_> {
         } else {
             RunState::Finished
         };
-        let result = self.result(session, state, accuracies, None);
+        let result = self.result(session, state, tested, None);
         session.tables.event(&Event::Ended(&result))?;
         result.write(&folder.result())?;
         Ok(result)
     }
 
-    /// The accuracies on the test set, plain and augmented, whose answers are written too.
+    /// The accuracies on the test set, plain and augmented, and its calibration by the hold-out. The plain
+    /// answers are written too.
     fn test(
         &self,
         network: &Network,
         session: &mut Session,
         interrupter: &Interrupter,
-    ) -> Result<(Option<f64>, Option<f64>), TrainError> {
+    ) -> Result<Tested, TrainError> {
         let (folder, loader) = (self.folder, &self.loaders.test);
         let (verbosity, stop) = (self.options.verbosity, || interrupter.should_stop());
         let predict =
-            |tta| evaluation::predict(network, loader, self.device, tta, verbosity, &stop);
+            |loader, tta| evaluation::predict(network, loader, self.device, tta, verbosity, &stop);
         session.log.line(&match self.recipe.tta.views() {
             1 => format!("testing on {} images", loader.len()),
             views => format!(
@@ -73,15 +85,21 @@ impl Run<'_> {
                 loader.len()
             ),
         })?;
-        let test = predict(Tta::None)?;
+        let test = predict(loader, Tta::None)?;
         let augmented = match self.recipe.tta {
             Tta::None => None,
-            tta => Some(statistics::accuracy(&predict(tta)?).share),
+            tta => Some(statistics::accuracy(&predict(loader, tta)?).share),
+        };
+        let holdout = predict(&self.loaders.valid, Tta::None)?;
+        let tested = Tested {
+            accuracy: Some(statistics::accuracy(&test).share),
+            augmented,
+            ..calibrated(&holdout, &test, session)?
         };
         run::write_predictions(&folder.predictions(), &cifar10::CLASS_NAMES, &test)?;
         let confusion = run::confusion(&test)?;
         run::write_confusion(&folder.confusion(), &cifar10::CLASS_NAMES, &confusion)?;
-        Ok((Some(statistics::accuracy(&test).share), augmented))
+        Ok(tested)
     }
 
     /// Notes in the run's folder that it failed, and says how far it is saved.
@@ -99,7 +117,7 @@ impl Run<'_> {
         let result = self.result(
             session,
             RunState::Failed,
-            (None, None),
+            Tested::default(),
             Some(error.to_string()),
         );
         // The disk may be what failed; the error itself is the one to report.
@@ -117,7 +135,7 @@ impl Run<'_> {
         &self,
         session: &Session,
         state: RunState,
-        (test_accuracy, test_accuracy_tta): (Option<f64>, Option<f64>),
+        tested: Tested,
         error: Option<String>,
     ) -> RunResult {
         let record = &session.record;
@@ -137,12 +155,44 @@ impl Run<'_> {
             valid_accuracy: record.valid_accuracy,
             best_epoch: record.best.map(|best| best.epoch),
             best_valid_accuracy: record.best.map(|best| best.accuracy),
-            test_accuracy,
-            test_accuracy_tta,
+            test_accuracy: tested.accuracy,
+            test_accuracy_tta: tested.augmented,
+            temperature: tested.temperature,
+            test_calibration_error: tested.calibration_error,
+            test_calibration_error_scaled: tested.calibration_error_scaled,
             state,
             error,
             seconds: record.seconds,
             images_per_second: record.images as f64 / record.seconds,
         }
     }
+}
+
+/// The temperature that the hold-out asks for, and what it does to the answers on the test set.
+fn calibrated(
+    holdout: &[Prediction],
+    test: &[Prediction],
+    session: &mut Session,
+) -> Result<Tested, TrainError> {
+    let error = |predictions: &[Prediction]| statistics::calibration(predictions).error;
+    let before = error(test);
+    let mut line = format!("expected calibration error {}", percent(before));
+    let mut tested = Tested {
+        calibration_error: Some(before),
+        ..Tested::default()
+    };
+    match calibration::temperature(holdout) {
+        Ok(temperature) => {
+            let after = error(&calibration::scaled(test, temperature));
+            line += &format!(
+                ", {} with the temperature {temperature:.3} of the hold-out",
+                percent(after)
+            );
+            tested.temperature = Some(temperature);
+            tested.calibration_error_scaled = Some(after);
+        }
+        Err(reason) => line += &format!("; no temperature: {reason}"),
+    }
+    session.log.line(&line)?;
+    Ok(tested)
 }

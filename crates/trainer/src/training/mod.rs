@@ -65,7 +65,7 @@ use burn_train::metric::{AccuracyMetric, LossMetric};
 use burn_train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use model::{Network, NetworkKind};
 
-use crate::device::DeviceChoice;
+use crate::device::{BackendName, DeviceChoice};
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
 use crate::report;
@@ -253,7 +253,7 @@ impl Run<'_> {
         let autodiff = self.device.clone().autodiff();
         let (train, valid) = (self.loaders.train.clone(), self.loaders.valid.clone());
         let train: Arc<dyn DataLoader<Batch>> =
-            Arc::new(DeviceLoader::new(train, autodiff.clone(), done, step));
+            Arc::new(DeviceLoader::new(train, autodiff.clone(), done, step).ahead(self.ahead()));
         let valid: Arc<dyn DataLoader<Batch>> =
             Arc::new(DeviceLoader::new(valid, self.device.clone(), 0, 0));
         let training = Loop {
@@ -298,6 +298,11 @@ impl Run<'_> {
             return Err(TrainError::Learner(error.to_string()));
         }
         Ok(outcome.model)
+    }
+
+    /// Threads that prepare batches beside the training: one where the device is no processor.
+    fn ahead(&self) -> usize {
+        usize::from(self.options.device.backend == BackendName::Wgpu)
     }
 
     /// Steps of the whole run.

@@ -1,6 +1,7 @@
 //! What the program promises, checked through its front door: the built binary.
 #![allow(clippy::unwrap_used)]
 
+mod beyond;
 mod compare;
 mod devices;
 mod documents;
@@ -109,6 +110,8 @@ fn assert_equal_runs(a: &Path, b: &Path) {
         "test_accuracy",
         "best_epoch",
         "best_valid_accuracy",
+        "temperature",
+        "test_calibration_error_scaled",
         "state",
     ] {
         assert_eq!(result(a)[field], result(b)[field], "{field}");

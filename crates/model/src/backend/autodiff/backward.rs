@@ -41,6 +41,47 @@ impl<B: CnnBackend> Backward<B, 4> for ConvNormReluBackward {
 }
 
 #[derive(Debug)]
+pub(super) struct NormReluBackward;
+
+impl<B: CnnBackend> Backward<B, 3> for NormReluBackward {
+    type State = (Affine<B>, ConvNormRelu<B>);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 3>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (parameters, forward) = ops.state;
+        let g = B::norm_relu_backward(parameters, forward, dy);
+        let gradients = [g.x, g.parameters.weight, g.parameters.bias];
+        register::<B, 3>(grads, ids!(ops), gradients);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct ConvolveBackward;
+
+impl<B: CnnBackend> Backward<B, 2> for ConvolveBackward {
+    type State = (FloatTensor<B>, FloatTensor<B>, [usize; 2]);
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let (x, weight, [stride, padding]) = ops.state;
+        let parents = ids!(ops);
+        let by_input = parents[0].is_some();
+        let (dx, dw) = B::convolve_backward(x, weight, dy, stride, padding, by_input);
+        register::<B, 2>(grads, parents, [dx, dw]);
+    }
+}
+
+#[derive(Debug)]
 pub(super) struct ResidualBackward;
 
 impl<B: CnnBackend> Backward<B, 7> for ResidualBackward {

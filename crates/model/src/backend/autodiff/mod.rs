@@ -19,8 +19,9 @@ use super::types::{
     Residual, ResidualConvGroup, SgdStep, Stepped,
 };
 use backward::{
-    ConvNormReluBackward, ConvReluPoolBackward, CrossEntropyBackward, GlobalAvgPoolBackward,
-    LinearBackward, ProjectedResidualBackward, ResidualBackward,
+    ConvNormReluBackward, ConvReluPoolBackward, ConvolveBackward, CrossEntropyBackward,
+    GlobalAvgPoolBackward, LinearBackward, NormReluBackward, ProjectedResidualBackward,
+    ResidualBackward,
 };
 use groups::{
     ConvGeluBackward, ConvGroupBackward, GlobalMaxPoolBackward, ResidualConvGroupBackward,
@@ -137,6 +138,38 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let convolved = constants(forward.convolved.clone());
         let y = finish(kind, (x, parameters, forward, [stride, padding]), y);
         ConvNormRelu { y, convolved }
+    }
+
+    fn norm_relu(x: FloatTensor<Self>, parameters: Affine<Self>) -> ConvNormRelu<Self> {
+        let nodes = [x.node(), parameters.weight.node(), parameters.bias.node()];
+        let kind = NormReluBackward
+            .prepare::<C>(nodes)
+            .compute_bound()
+            .stateful();
+        let parameters = Affine {
+            weight: parameters.weight.into_primitive(),
+            bias: parameters.bias.into_primitive(),
+        };
+        let forward = B::norm_relu(x.into_primitive(), parameters.clone());
+        let y = forward.y.clone();
+        let convolved = constants(forward.convolved.clone());
+        let y = finish(kind, (parameters, forward), y);
+        ConvNormRelu { y, convolved }
+    }
+
+    fn convolve(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        stride: usize,
+        padding: usize,
+    ) -> FloatTensor<Self> {
+        let kind = ConvolveBackward
+            .prepare::<C>([x.node(), weight.node()])
+            .compute_bound()
+            .stateful();
+        let (x, weight) = (x.into_primitive(), weight.into_primitive());
+        let y = B::convolve(x.clone(), weight.clone(), stride, padding);
+        finish(kind, (x, weight, [stride, padding]), y)
     }
 
     fn residual(

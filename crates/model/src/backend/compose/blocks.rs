@@ -7,8 +7,8 @@ use burn::backend::tensor::FloatTensor;
 use super::{conv_options, dim, input_backward, narrow, relu, relu_backward, wide};
 use crate::backend::EPSILON;
 use crate::backend::types::{
-    ConvNorm, ConvNormGradients, ConvNormRelu, Convolved, ProjectedResidual,
-    ProjectedResidualGradients, Residual, ResidualGradients,
+    Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, Convolved,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients,
 };
 
 /// Mean over batch and pixels, `[1, channels, 1, 1]`.
@@ -30,6 +30,40 @@ fn convolve<B: Backend>(
 ) -> Convolved<B> {
     let options = conv_options(stride, padding);
     statistics(<B as ModuleOps<B>>::conv2d(x, weight, None, options))
+}
+
+/// Scale and shift of a normalisation that stands alone, as those of one after a convolution.
+fn alone<B: Backend>(parameters: Affine<B>) -> ConvNorm<B> {
+    ConvNorm {
+        // Nothing reads the weights of a convolution that there is not.
+        weight: parameters.weight.clone(),
+        gamma: parameters.weight,
+        beta: parameters.bias,
+    }
+}
+
+pub(in crate::backend) fn norm_relu<B: Backend>(
+    x: FloatTensor<B>,
+    parameters: Affine<B>,
+) -> ConvNormRelu<B> {
+    let convolved = statistics(x);
+    ConvNormRelu {
+        y: relu::<B>(normalize(&convolved, &alone(parameters), EPSILON)),
+        convolved,
+    }
+}
+
+pub(in crate::backend) fn norm_relu_backward<B: Backend>(
+    parameters: Affine<B>,
+    forward: ConvNormRelu<B>,
+    dy: FloatTensor<B>,
+) -> AffineGradients<B> {
+    let dy = relu_backward::<B>(forward.y, dy);
+    let (x, weight, bias) = output_backward(&forward.convolved, &alone(parameters), dy, EPSILON);
+    AffineGradients {
+        x,
+        parameters: Affine { weight, bias },
+    }
 }
 
 /// What a normalisation takes, and its statistics.

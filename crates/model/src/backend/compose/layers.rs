@@ -11,6 +11,29 @@ use super::{
 };
 use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
 
+pub(in crate::backend) fn convolve<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    stride: usize,
+    padding: usize,
+) -> FloatTensor<B> {
+    <B as ModuleOps<B>>::conv2d(x, weight, None, conv_options(stride, padding))
+}
+
+pub(in crate::backend) fn convolve_backward<B: Backend>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    dy: FloatTensor<B>,
+    stride: usize,
+    padding: usize,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let options = conv_options(stride, padding);
+    let by_weight =
+        <B as ModuleOps<B>>::conv2d_weight_backward(x.clone(), weight.clone(), dy.clone(), options);
+    let by_input = input_backward::<B>(x, weight, dy, stride, padding);
+    (by_input, by_weight)
+}
+
 pub(in crate::backend) fn conv_bias<B: Backend>(
     x: FloatTensor<B>,
     parameters: Affine<B>,

@@ -13,8 +13,9 @@ use burn::tensor::{FloatDType, IntDType, Shape};
 use super::types::Pooled;
 
 pub(super) use blocks::{
-    conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters,
-    projected_residual, projected_residual_backward, residual, residual_backward,
+    conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters, norm_relu,
+    norm_relu_backward, projected_residual, projected_residual_backward, residual,
+    residual_backward,
 };
 pub(super) use groups::{
     conv_add_gelu, conv_gelu, conv_gelu_backward_bias, conv_group, conv_group_backward,
@@ -23,8 +24,8 @@ pub(super) use groups::{
 };
 pub(super) use layers::{
     conv_bias, conv_bias_add_relu, conv_relu_pool, conv_relu_pool_backward,
-    conv_relu_pool_backward_parameters, cross_entropy, global_avg_pool, global_avg_pool_backward,
-    linear, linear_backward, scale_gradient, sgd_step,
+    conv_relu_pool_backward_parameters, convolve, convolve_backward, cross_entropy,
+    global_avg_pool, global_avg_pool_backward, linear, linear_backward, scale_gradient, sgd_step,
 };
 
 fn conv_options(stride: usize, padding: usize) -> ConvOptions<2> {

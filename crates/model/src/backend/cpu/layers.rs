@@ -4,13 +4,61 @@
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use cpu_kernels::block::conv_pool;
 use cpu_kernels::{
-    Activation, ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, buffer,
+    Activation, ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape, buffer, conv2d,
+    conv2d_backward_input, conv2d_backward_weight,
 };
 
 use super::packed;
 use super::tensors::{HostImages, HostTensors, Values, dims};
 use super::{checked, context};
 use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
+
+pub(super) fn convolve<B: HostTensors>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    stride: usize,
+    padding: usize,
+) -> FloatTensor<B> {
+    let shape = checked(ConvShape::new(dims(&x), dims(&weight), stride, padding));
+    let (x, weight) = (B::pixels(x), B::rows(weight));
+    let mut y = buffer(shape.output_len());
+    let (x, weight) = (x.as_slice(), weight.as_slice());
+    checked(conv2d(context(), &shape, x, weight, &mut y));
+    B::from_pixels(shape.output(), y)
+}
+
+pub(super) fn convolve_backward<B: HostTensors>(
+    x: FloatTensor<B>,
+    weight: FloatTensor<B>,
+    dy: FloatTensor<B>,
+    [stride, padding]: [usize; 2],
+    by_input: bool,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let (input, weight_dims) = (dims(&x), dims::<4>(&weight));
+    let shape = checked(ConvShape::new(input, weight_dims, stride, padding));
+    let (values, weight_values, dy) = (B::pixels(x.clone()), B::rows(weight), B::pixels(dy));
+    let mut dw = buffer(shape.weight_len());
+    checked(conv2d_backward_weight(
+        context(),
+        &shape,
+        values.as_slice(),
+        dy.as_slice(),
+        &mut dw,
+    ));
+    let by_weight = B::from_rows(&weight_dims, dw);
+    if !by_input {
+        return (x, by_weight);
+    }
+    let mut dx = buffer(shape.input_len());
+    checked(conv2d_backward_input(
+        context(),
+        &shape,
+        weight_values.as_slice(),
+        dy.as_slice(),
+        &mut dx,
+    ));
+    (B::from_pixels(input, dx), by_weight)
+}
 
 pub(super) fn conv_bias<B: HostTensors>(
     x: FloatTensor<B>,

@@ -183,6 +183,26 @@ macro_rules! on_host_memory {
                 blocks::conv_norm_relu_backward_parameters(parts, stride, padding)
             }
 
+            fn convolve(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                stride: usize,
+                padding: usize,
+            ) -> FloatTensor<Self> {
+                layers::convolve::<Self>(x, weight, stride, padding)
+            }
+
+            fn convolve_backward(
+                x: FloatTensor<Self>,
+                weight: FloatTensor<Self>,
+                dy: FloatTensor<Self>,
+                stride: usize,
+                padding: usize,
+                by_input: bool,
+            ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+                layers::convolve_backward::<Self>(x, weight, dy, [stride, padding], by_input)
+            }
+
             fn residual(
                 x: FloatTensor<Self>,
                 first: ConvNorm<Self>,

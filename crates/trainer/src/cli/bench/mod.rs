@@ -32,7 +32,8 @@ use crate::training::{Batch, Classifier, TrainError, optimizer};
     trainer bench --network resnet18 --find-batch --seconds 1"
 )]
 pub struct Bench {
-    /// simple_cnn, resnet20, resnet18, airbench_narrow, airbench94, airbench95 or airbench96.
+    /// simple_cnn, resnet20, resnet18, resnet9, wrn16_4, airbench_narrow, airbench94, airbench95 or
+    /// airbench96.
     #[arg(long, value_name = "NAME", default_value = "resnet20")]
     network: String,
     /// Images in a batch.

@@ -167,7 +167,9 @@ impl StockStep {
             NetworkKind::ResNet18 => {
                 Some(Stock::ResNet(ResNet::new(&[64, 128, 256, 512], 2, device)))
             }
-            NetworkKind::AirbenchNarrow
+            NetworkKind::ResNet9
+            | NetworkKind::Wrn16x4
+            | NetworkKind::AirbenchNarrow
             | NetworkKind::Airbench94
             | NetworkKind::Airbench95
             | NetworkKind::Airbench96 => None,

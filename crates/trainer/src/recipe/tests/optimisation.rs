@@ -99,6 +99,43 @@ fn the_published_settings_of_airbench_are_a_recipe() {
     round_trip("select = \"average\"\naverage = { decay = 0.99, every_steps = 3 }");
 }
 
+/// The published rates are of 1,024 images under momentum 0.85, biases of normalisations have 64 times as
+/// much, and the decay of a step is the same for all: see airbench95 and airbench96.
+#[test]
+fn the_speedruns_have_the_published_rates_and_decays() {
+    for (name, lr, decay) in [("speedrun-95", 10.0, 0.0153), ("speedrun-96", 9.0, 0.012)] {
+        let recipe = load(name, &[], NETWORKS).unwrap();
+        let of_role = |role| recipe.groups.iter().find(|group| group.role == role);
+        let filters = lr / (1024.0 * (1.0 + 1.0 / (1.0 - 0.85)));
+        let decay = decay * 1024.0 / lr;
+        for (optimizer, factor) in [
+            (recipe.optimizer, 1.0),
+            (of_role(Role::Biases).unwrap().optimizer, 64.0),
+            (of_role(Role::Whitening).unwrap().optimizer, 1.0),
+        ] {
+            let OptimizerSpec::Sgd {
+                lr,
+                momentum,
+                nesterov,
+                weight_decay,
+                decay_norm_and_bias,
+            } = optimizer
+            else {
+                unreachable!("{name} has another optimiser");
+            };
+            assert!(
+                (lr / (filters * factor) - 1.0).abs() < 1e-12,
+                "{name}: {lr}"
+            );
+            let ratio = weight_decay * factor / decay;
+            assert!((ratio - 1.0).abs() < 1e-12, "{name}: {weight_decay}");
+            assert!(momentum == 0.85 && nesterov && decay_norm_and_bias);
+        }
+        assert!((recipe.lookahead.decay - 0.95_f64.powi(5)).abs() < 1e-12);
+        assert_eq!(recipe.loss.reduction, Reduction::Sum);
+    }
+}
+
 #[test]
 fn wrong_values_of_these_keys_are_refused_at_their_place() {
     let group = |fields: &str| format!("optimizer.group = [{{ {fields} }}]");

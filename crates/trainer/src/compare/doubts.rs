@@ -1,0 +1,209 @@
+//! Labels in doubt: test images on which runs agree with confidence against the label. Some of them are
+//! labelled wrongly (Northcutt, Athalye and Mueller, 2021, arXiv:2103.14749), some only look like another
+//! class.
+
+use cifar10::{CLASS_NAMES, Images};
+use maud::{Markup, html};
+
+use super::{Compared, paired_images};
+use crate::calibration;
+use crate::report::ReportError;
+use crate::report::mistakes::picture_of;
+use crate::run::Prediction;
+
+/// The confidence of each run from which an agreement counts, where the caller names no other.
+pub const CONFIDENCE: f64 = 0.9;
+/// The most pictures on a page.
+const MOST: usize = 120;
+
+/// A test image whose label is in doubt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Doubt {
+    /// The image's index in the test set.
+    pub index: usize,
+    /// Its label, from 0 to 9.
+    pub label: u8,
+    /// The class that every run gives.
+    pub answer: usize,
+    /// The mean of the runs' probabilities of the answer.
+    pub confidence: f64,
+    /// The mean of the runs' probabilities of the label.
+    pub of_label: f64,
+}
+
+/// What runs say together of the labels.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Doubts {
+    /// The labels in doubt, the most confident answers first.
+    Found(Vec<Doubt>),
+    /// The runs do not say it together.
+    NotComparable(&'static str),
+}
+
+impl Doubts {
+    /// The labels in doubt; none where the runs cannot be compared.
+    #[must_use]
+    pub fn list(&self) -> &[Doubt] {
+        match self {
+            Self::Found(doubts) => doubts,
+            Self::NotComparable(_) => &[],
+        }
+    }
+
+    /// What was found in words.
+    #[must_use]
+    pub fn describe(&self, runs: usize, confidence: f64) -> String {
+        match self {
+            Self::NotComparable(why) => format!("labels in doubt: not known, since {why}"),
+            Self::Found(doubts) => format!(
+                "labels in doubt: {}, on which all {runs} runs agree against the label with a probability of \
+                 {confidence} or more each",
+                doubts.len()
+            ),
+        }
+    }
+}
+
+/// The test images on which all of `runs` give one class that is not the label, each with a probability of
+/// `confidence` at least. Probabilities are those with a run's temperature, where it has one.
+#[must_use]
+pub fn doubts(runs: &[Compared], confidence: f64) -> Doubts {
+    let Some((first, others)) = runs.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return Doubts::NotComparable("it takes two runs at least");
+    };
+    for other in others {
+        if let Err(why) = paired_images(first, other) {
+            return Doubts::NotComparable(why);
+        }
+    }
+    let answers: Vec<Vec<Prediction>> = runs
+        .iter()
+        .map(|run| {
+            let predictions = run.contents.predictions.as_deref().unwrap_or_default();
+            match run.contents.temperature() {
+                Some(temperature) => calibration::scaled(predictions, temperature),
+                None => predictions.to_vec(),
+            }
+        })
+        .collect();
+    Doubts::Found(agreed(&answers, confidence))
+}
+
+/// As [`doubts`], of answers that stand in the order of the images.
+fn agreed(answers: &[Vec<Prediction>], confidence: f64) -> Vec<Doubt> {
+    let images = answers.iter().map(Vec::len).min().unwrap_or(0);
+    let mut found: Vec<Doubt> = (0..images)
+        .filter_map(|place| {
+            let of_image: Vec<&Prediction> =
+                answers.iter().filter_map(|run| run.get(place)).collect();
+            let first = of_image.first()?;
+            let (answer, label) = (first.class(), usize::from(first.label));
+            let agree = of_image
+                .iter()
+                .all(|one| one.class() == answer && f64::from(one.confidence()) >= confidence);
+            let mean = |class: usize| {
+                let of_class = of_image
+                    .iter()
+                    .filter_map(|one| one.probabilities.get(class));
+                of_class.copied().map(f64::from).sum::<f64>() / of_image.len() as f64
+            };
+            (agree && answer != label).then(|| Doubt {
+                index: first.index,
+                label: first.label,
+                answer,
+                confidence: mean(answer),
+                of_label: mean(label),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| {
+        b.confidence
+            .total_cmp(&a.confidence)
+            .then(a.index.cmp(&b.index))
+    });
+    found
+}
+
+/// The labels in doubt as a section of a page, with the pictures of `images`, the test set. Without images
+/// they are named only.
+///
+/// # Errors
+/// [`ReportError`] where the images are not those of the runs.
+pub fn section(
+    doubts: &Doubts,
+    runs: usize,
+    confidence: f64,
+    images: Option<&Images>,
+) -> Result<Markup, ReportError> {
+    let shown: Vec<(Markup, &Doubt)> = doubts
+        .list()
+        .iter()
+        .take(MOST)
+        .map(|doubt| Ok((picture_of(doubt.index, images)?, doubt)))
+        .collect::<Result<_, ReportError>>()?;
+    let left = doubts.list().len() - shown.len();
+    let name = |class: usize| CLASS_NAMES.get(class).copied().unwrap_or("?");
+    let percent = |share: f64| format!("{:.1}%", 100.0 * share);
+    Ok(html! {
+        h2 { "Labels in doubt" }
+        p.faint {
+            (doubts.describe(runs, confidence)) "."
+            @if left > 0 { " The " (shown.len()) " most confident are shown." }
+        }
+        div.mistakes {
+            @for (picture, doubt) in &shown {
+                figure {
+                    (picture)
+                    figcaption {
+                        b { (name(doubt.answer)) } " " (percent(doubt.confidence)) br;
+                        "labelled " (name(doubt.label.into())) " " (percent(doubt.of_label)) br;
+                        "image " (doubt.index)
+                    }
+                }
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::CLASSES;
+
+    fn answer(index: usize, label: u8, class: usize, confidence: f32) -> Prediction {
+        let mut probabilities = [(1.0 - confidence) / (CLASSES - 1) as f32; CLASSES];
+        probabilities[class] = confidence;
+        Prediction {
+            index,
+            label,
+            probabilities,
+        }
+    }
+
+    #[test]
+    fn a_label_is_in_doubt_where_every_run_is_sure_of_one_other_class() {
+        let first = vec![
+            answer(0, 1, 2, 0.95),
+            answer(1, 1, 2, 0.99),
+            answer(2, 1, 1, 0.99),
+            answer(3, 1, 2, 0.99),
+            answer(4, 1, 2, 0.97),
+        ];
+        let second = vec![
+            // Agrees, agrees but is not sure, has the label, has another class, agrees.
+            answer(0, 1, 2, 0.92),
+            answer(1, 1, 2, 0.80),
+            answer(2, 1, 1, 0.99),
+            answer(3, 1, 3, 0.99),
+            answer(4, 1, 2, 0.99),
+        ];
+        let found = agreed(&[first.clone(), second.clone()], 0.9);
+        let indices: Vec<usize> = found.iter().map(|doubt| doubt.index).collect();
+        assert_eq!(indices, [4, 0]);
+        assert_eq!((found[0].answer, found[0].label), (2, 1));
+        assert!((found[1].confidence - 0.935).abs() < 1e-6);
+        assert!((found[1].of_label - 0.065 / 9.0).abs() < 1e-6);
+        assert_eq!(agreed(&[first.clone(), second.clone()], 0.7).len(), 3);
+        assert!(agreed(&[first, second], 0.98).is_empty());
+    }
+}
