@@ -13,6 +13,14 @@ use crate::shell;
 const REMEDIES: &str = "start a new run with a lower learning rate (`--lr`), a longer warm-up (`--set \
     schedule.warmup=0.3`) or another seed (`--seed`)";
 
+/// Words of drivers, of wgpu and of Burn for a device whose memory is full, or that has no buffer so large.
+const OUT_OF_MEMORY: [&str; 4] = [
+    "out of memory",
+    "outofmemory",
+    "not enough memory",
+    "can't allocate buffer",
+];
+
 /// What to do after a run ended: make room, or go on, where going on would help.
 fn advice(source: &TrainError, saved: &Option<Name>, folder: &Path) -> String {
     let kept = match saved {
@@ -187,10 +195,7 @@ impl TrainError {
     /// The error of a run of batches of `batch_size` whose device, or any part, gave this reason.
     pub(super) fn of_reason(reason: String, batch_size: usize, other: fn(String) -> Self) -> Self {
         let lower = reason.to_lowercase();
-        if ["out of memory", "outofmemory", "not enough memory"]
-            .iter()
-            .any(|words| lower.contains(words))
-        {
+        if OUT_OF_MEMORY.iter().any(|words| lower.contains(words)) {
             Self::OutOfMemory { batch_size }
         } else {
             other(reason)

@@ -195,3 +195,30 @@ fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 1);
     assert!(!train().contains("before the first training"));
 }
+
+/// A batch whose images do not fit into a buffer of the adapter stands for one that does not fit its
+/// memory, since a test cannot fill that.
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_batch_that_the_adapter_cannot_hold_is_named_with_a_smaller_one_and_no_panic() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command
+        .args(["train", "--backend", "wgpu", "--device", "software"])
+        .args(["--trust-device", "--config", "smoke", "--batch-size"])
+        .args(["25000", "--artifacts"])
+        .arg(artifacts.path());
+    let output = command
+        .env("XDG_RUNTIME_DIR", artifacts.path())
+        .output()
+        .unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    super::start::assert_one_message(&message);
+    for words in [
+        "does not hold a batch of 25000 images",
+        "--batch-size 12500",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+}
