@@ -105,7 +105,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--trainer", required=True, help="the built program")
     p.add_argument("--data", required=True, help="a folder with test_batch.bin")
-    p.add_argument("--epochs", default="0.05", help="of the training before the export")
+    p.add_argument("--epochs", default="0.5", help="of the training before the export")
     p.add_argument("--networks", nargs="+", default=["simple_cnn", "resnet20", "resnet18"])
     a = p.parse_args()
     failed = False

@@ -49,7 +49,7 @@ fn backends_are_listed_with_their_devices() {
         })
         .collect();
     assert_eq!(names, ["ndarray", "flex", "wgpu"]);
-    // Nothing of a graphics driver is printed beside it.
+    // Asking the graphics drivers prints nothing of its own.
     assert_eq!(text(&program(&["backends"]).stderr), "");
 }
 

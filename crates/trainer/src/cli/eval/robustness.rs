@@ -47,38 +47,36 @@ impl Eval {
         let bar = progress::bar(verbosity, total, "images classified");
         let measured = self.measure(&subject, &loaders.test, common.json, &bar, &stop);
         bar.finish_and_clear();
-        match measured {
+        let (clean, rows) = match measured {
             Err(EvaluationError::Interrupted) => {
                 verbosity.warn("interrupted before the last corruption");
                 return Ok(ExitCode::from(130));
             }
-            other => {
-                let (clean, rows) = other?;
-                let mean = mean_accuracy(&rows);
-                if common.json {
-                    println!(
-                        "{}",
-                        json!({
-                            "run": folder.name(), "weights": self.weights, "images": data.test.len(),
-                            "tta": self.tta.name(), "clean_accuracy": clean,
-                            "mean_corruption_accuracy": mean,
-                            "corruptions": rows.iter().map(object).collect::<Vec<_>>(),
-                        })
-                    );
-                } else {
-                    println!(
-                        "{}: mean corruption accuracy {} of {} test images under {} corruptions in {} \
-                         severities{}; clean {}",
-                        folder.name(),
-                        percent(mean),
-                        data.test.len(),
-                        rows.len(),
-                        Severity::ALL.len(),
-                        self.views(),
-                        percent(clean)
-                    );
-                }
-            }
+            measured => measured?,
+        };
+        let mean = mean_accuracy(&rows);
+        if common.json {
+            println!(
+                "{}",
+                json!({
+                    "run": folder.name(), "weights": self.weights, "images": data.test.len(),
+                    "tta": self.tta.name(), "clean_accuracy": clean,
+                    "mean_corruption_accuracy": mean,
+                    "corruptions": rows.iter().map(object).collect::<Vec<_>>(),
+                })
+            );
+        } else {
+            println!(
+                "{}: mean corruption accuracy {} of {} test images under {} corruptions in {} \
+                 severities{}; clean {}",
+                folder.name(),
+                percent(mean),
+                data.test.len(),
+                rows.len(),
+                Severity::ALL.len(),
+                self.views(),
+                percent(clean)
+            );
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -172,8 +172,10 @@ fn two_hundred_bad_uploads_each_get_a_refusal_and_leave_memory_as_it_was() {
     }
     let after = memory();
     println!("VmRSS and VmHWM in MB: {before:?}, and {after:?} after 204 uploads");
+    // The allocator keeps freed memory for each thread, and a thread that begins later keeps an upload's.
+    let kept = 2 * (longest >> 20) as u64 + 8;
     for (after, before) in after.into_iter().zip(before) {
-        assert!(after <= before + 24, "{before} MB grew to {after}");
+        assert!(after <= before + kept, "{before} MB grew to {after}");
     }
     assert_eq!(served.photo(&file("turned.png")).status, 200);
 }
