@@ -1,7 +1,6 @@
 //! What the graphics drivers of this machine offer: Vulkan, Metal and DirectX 12.
 //!
-//! OpenGL is never asked. Burn takes it only where nothing else is there, and asking it prints errors on a
-//! machine without a screen.
+//! OpenGL is never asked: Burn takes it only where nothing else is there.
 
 use serde::Serialize;
 
@@ -174,6 +173,23 @@ pub fn list() -> Vec<Adapter> {
 #[cfg(feature = "wgpu")]
 pub use drivers::list;
 
+/// Asks the drivers something without what they print meanwhile: on a machine without a screen Mesa's layer
+/// for choosing adapters complains, for each question, that it finds no desktop. What goes wrong comes
+/// back as an error all the same.
+#[cfg(all(feature = "wgpu", unix))]
+pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
+    use crate::terminal::ErrorsAside;
+    // Where standard error cannot be put aside it is heard.
+    let _aside = ErrorsAside::into(std::path::Path::new("/dev/null")).ok();
+    ask()
+}
+
+/// Asks the drivers something; only Unix has a layer that prints meanwhile.
+#[cfg(all(feature = "wgpu", not(unix)))]
+pub(crate) fn quietly<T>(ask: impl FnOnce() -> T) -> T {
+    ask()
+}
+
 #[cfg(feature = "wgpu")]
 mod drivers {
     use std::pin::pin;
@@ -193,7 +209,7 @@ mod drivers {
         ];
         let mut software = Vec::new();
         for (api, name) in apis {
-            let found = on(api, name);
+            let found = super::quietly(|| on(api, name));
             if found.iter().any(|adapter| adapter.kind != SOFTWARE) {
                 return found;
             }

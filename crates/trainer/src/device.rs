@@ -245,11 +245,10 @@ mod adapter {
         let usable =
             |adapter: &&Adapter| name == DeviceName::Software || adapter.kind != adapters::SOFTWARE;
         let first = adapters.iter().find(usable).ok_or_else(failed)?;
-        Device::wgpu_options()
+        let options = Device::wgpu_options()
             .device_kind(kind)
-            .graphics_api(api(first))
-            .init()
-            .map_err(|_| failed())
+            .graphics_api(api(first));
+        adapters::quietly(|| options.init()).map_err(|_| failed())
     }
 
     /// The API that reaches an adapter, so that Burn asks no other.
