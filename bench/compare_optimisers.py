@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
 """Repeats fifty training steps of recipes in PyTorch, from the same weights on the same batches.
 
-    cargo build -p trainer --example fifty_steps
-    python bench/compare_optimisers.py --program FOLDER/examples/fifty_steps --bound 1e-4
+    python bench/compare_optimisers.py
 
-FOLDER is cargo's folder of built programs, such as target/debug. Each case is a recipe that names all the settings
+builds the project's side by cargo; `--program` names one that is built. Each case is a recipe that names all the settings
 it uses. Prints a line a case: the largest relative difference of a loss, and of a tensor of the last weights and running
 statistics, which must be within the bound; and the largest difference of a tensor's way from its first values to its
 last, which must be small beside the way, and which shows a wrong setting of a group that moves little.
@@ -197,7 +196,7 @@ def compare(name, text, program):
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         (folder / "recipe.toml").write_text(text)
-        subprocess.run([program, str(folder)], check=True)
+        subprocess.run([*program, str(folder)], check=True)
         theirs, state = train(tomllib.loads(text), folder)
         ours = json.loads((folder / "losses.json").read_text())
         start, end = load_file(folder / "weights.safetensors"), load_file(folder / "end.safetensors")
@@ -211,12 +210,13 @@ def compare(name, text, program):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("--program", required=True)
-    p.add_argument("--bound", type=float, required=True)
+    p.add_argument("--program", help="target/debug/examples/fifty_steps, say")
+    p.add_argument("--bound", type=float, default=1e-4)
     p.add_argument("--case", choices=CASES, action="append")
     a = p.parse_args()
     torch.set_num_threads(1)
-    found = [compare(name, CASES[name], a.program) for name in a.case or CASES]
+    program = [a.program] if a.program else ["cargo", "run", "--quiet", "-p", "trainer", "--example", "fifty_steps", "--"]
+    found = [compare(name, CASES[name], program) for name in a.case or CASES]
     sys.exit(any(largest > a.bound or path > 1 for largest, path in found))
 
 

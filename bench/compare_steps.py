@@ -1,6 +1,11 @@
 #!/usr/bin/env python3
 """Repeats twenty training steps of the project in PyTorch, from the same weights on the same batches.
 
+    python bench/compare_steps.py
+
+trains SimpleCnn and ResNet-20 here, by `cargo run -p trainer --example twenty_steps`, and there. One network, from
+what that program left in a folder:
+
     cargo run -p trainer --example twenty_steps -- simple_cnn 32 /tmp/steps
     python bench/compare_steps.py --net simple_cnn --batch 32 --folder /tmp/steps --bound 1e-4
 
@@ -10,7 +15,9 @@ to step, the faster the higher the learning rate; how fast is shown by PyTorch a
 import argparse
 import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import torch
@@ -52,13 +59,8 @@ def largest(x, y):
     return max(abs(p - q) / abs(q) for p, q in zip(x, y))
 
 
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--net", required=True)
-    p.add_argument("--batch", type=int, required=True)
-    p.add_argument("--folder", type=pathlib.Path, required=True)
-    p.add_argument("--bound", type=float, required=True)
-    a = p.parse_args()
+def compare(a):
+    """Whether the losses in a folder are PyTorch's to the bound."""
     ours = json.loads((a.folder / "losses.json").read_text())
     theirs = train(a, len(ours), torch.contiguous_format)
     again = train(a, len(ours), torch.channels_last)
@@ -67,7 +69,33 @@ def main():
     worst = largest(ours, theirs)
     print(json.dumps({"net": a.net, "batch": a.batch, "steps": len(ours), "largest_relative_difference": worst,
                       "torch_against_itself": largest(again, theirs)}))
-    sys.exit(worst > a.bound)
+    return worst <= a.bound
+
+
+def train_here(folder, net, batch, bound):
+    """Twenty steps of the project, and what to compare them with."""
+    command = ["cargo", "run", "--quiet", "-p", "trainer", "--example", "twenty_steps", "--", net, str(batch), folder]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return argparse.Namespace(net=net, batch=batch, folder=pathlib.Path(folder), bound=bound)
+
+
+def main():
+    p = argparse.ArgumentParser(epilog="Without options: both networks, whose steps are made first.")
+    p.add_argument("--net")
+    p.add_argument("--batch", type=int)
+    p.add_argument("--folder", type=pathlib.Path)
+    p.add_argument("--bound", type=float)
+    a = p.parse_args()
+    given = [a.net, a.batch, a.folder, a.bound]
+    if all(value is not None for value in given):
+        sys.exit(not compare(a))
+    if any(value is not None for value in given):
+        p.error("give --net, --batch, --folder and --bound, or none of them")
+    agree = []
+    for net, batch, bound in [("simple_cnn", 32, 1e-4), ("resnet20", 16, 1e-3)]:
+        with tempfile.TemporaryDirectory() as folder:
+            agree.append(compare(train_here(folder, net, batch, bound)))
+    sys.exit(not all(agree))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 use std::str::FromStr;
 
 use burn::tensor::Device;
-use model::backend::Precision;
+use cpu_kernels::context::ContextError;
+use model::backend::{Precision, SettingsError};
 
 use crate::adapters::AdapterError;
 
@@ -68,8 +69,8 @@ pub enum DeviceError {
     #[error("the backend {0} has one device only; leave `--device` out")]
     OneDevice(&'static str),
     /// The CPU kernels refused the number of threads, or the instruction set.
-    #[error("{0}; set them with `--threads` and CPU_KERNELS_ISA, or leave both out")]
-    Kernels(#[from] model::backend::SettingsError),
+    #[error("{0}; {advice}", advice = where_it_is_set(.0))]
+    Kernels(#[from] SettingsError),
     /// The adapter that was asked for is absent, or lacks something.
     #[error(transparent)]
     Unsuitable(#[from] AdapterError),
@@ -85,6 +86,16 @@ pub enum DeviceError {
         /// Why it could not be had.
         reason: String,
     },
+}
+
+/// Where a user sets what the CPU kernels refused.
+fn where_it_is_set(error: &SettingsError) -> &'static str {
+    match error {
+        SettingsError::Context(ContextError::Isa(_)) => {
+            "set it with the variable CPU_KERNELS_ISA, or leave it out"
+        }
+        _ => "set it with `--threads`, or leave it out",
+    }
 }
 
 impl BackendName {

@@ -96,7 +96,7 @@ impl Train {
             )
         } else {
             format!(
-                "test accuracy {}{}, {:.0} images a second, in {path}\nnext: trainer eval --run {word}",
+                "test accuracy {}{}, trained with {:.0} images a second, in {path}\nnext: trainer eval --run {word}",
                 percent(result.test_accuracy.unwrap_or_default()),
                 result
                     .test_accuracy_tta
@@ -173,25 +173,25 @@ fn stop() -> Result<Arc<Stop>, ctrlc::Error> {
         move || {
             let first = *asked.get_or_init(Instant::now);
             if first.elapsed() > SAME_SIGNAL {
-                exit();
+                exit(
+                    "ended at once, without saving first; the run goes on from its last checkpoint",
+                );
             }
             // What this says is held until the program has ended, so that no run begins meanwhile.
             if let Err(_not_begun) = stop.ask() {
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "interrupted before the first step; no run was made"
-                );
-                exit();
+                exit("interrupted before the first step; no run was made");
             }
         }
     })?;
     Ok(stop)
 }
 
-/// Ends the program at once.
-fn exit() -> ! {
+/// Ends the program at once with a last word.
+fn exit(word: &str) -> ! {
     #[cfg(unix)]
     crate::terminal::restore();
+    // A closed standard error takes no word.
+    let _ = writeln!(std::io::stderr(), "{word}");
     std::process::exit(130);
 }
 

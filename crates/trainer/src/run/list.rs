@@ -142,9 +142,15 @@ fn summary(folder: &RunFolder) -> RunSummary {
         // The result of a run that has not ended names the epochs that it is to have.
         epochs: match &result {
             Some(found) if found.state == RunState::Finished => Some(found.epochs),
-            _ => last
+            found => last
                 .and_then(|row| u32::try_from(row.epoch).ok())
-                .map(f64::from),
+                .map(f64::from)
+                // The last epoch of a run may be a part of one.
+                .map(|epochs| {
+                    found
+                        .as_ref()
+                        .map_or(epochs, |found| epochs.min(found.epochs))
+                }),
         },
         valid_accuracy: result
             .as_ref()

@@ -72,7 +72,7 @@ impl Log {
         writeln!(self.file, "{text}").map_err(RunError::io("write", &self.path))
     }
 
-    /// A line for a step, if the last line is `every` ago.
+    /// A line for a step, if the last line is `every` ago, with the epoch's mean loss and accuracy so far.
     ///
     /// # Errors
     /// [`RunError`] where the log cannot be written.
@@ -81,7 +81,7 @@ impl Log {
         every: Duration,
         row: &StepRow,
         steps: u64,
-        accuracy: Option<f64>,
+        (loss, accuracy): (Option<f64>, Option<f64>),
         images_per_second: f64,
     ) -> Result<(), RunError> {
         let first = *self.first_step.get_or_insert(row.step - 1);
@@ -93,9 +93,9 @@ impl Log {
         let left = self.start.elapsed().as_secs_f64() / done.max(1) as f64
             * (steps.saturating_sub(row.step)) as f64;
         self.line(&format!(
-            "step {}/{steps}: loss {:.4}, accuracy {}, lr {:.3e}, {images_per_second:.0} images/s, {} left",
+            "step {}/{steps}: train loss {:.4}, accuracy {}, lr {:.3e}, {images_per_second:.0} images/s, {} left",
             row.step,
-            row.loss,
+            loss.unwrap_or(row.loss),
             percent_or_dash(accuracy),
             row.learning_rate,
             duration(left),

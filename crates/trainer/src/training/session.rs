@@ -60,7 +60,7 @@ impl Session {
             self.line_every,
             row,
             steps,
-            self.figures.hits.value(),
+            (self.figures.loss.value(), self.figures.hits.value()),
             images_per_second,
         )?;
         Ok(())

@@ -54,6 +54,12 @@ pub(super) fn start_folder(
     Ok(folder)
 }
 
+/// A number of things that a word names.
+fn counted(number: u64, word: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {word}{ending}")
+}
+
 /// Notes in the run's record that it goes on after `step` steps, and on what.
 pub(super) fn note_resumption(
     folder: &RunFolder,
@@ -167,16 +173,13 @@ impl Run<'_> {
             log.note(remark)?;
         }
         log.line(&format!(
-            "{} on {}, {} images for training, {} held out, {}, {} steps: {}",
+            "{} on {}, {} images for training, {} held out, {}, {}: {}",
             self.recipe.network,
             self.recipe.data.source.name(),
             self.loaders.train.len(),
             self.loaders.valid.len(),
-            match self.recipe.epochs.ceil() {
-                1.0 => "1 epoch".to_owned(),
-                epochs => format!("{epochs} epochs"),
-            },
-            self.steps(),
+            counted(self.recipe.epochs.ceil() as u64, "epoch"),
+            counted(self.steps(), "step"),
             self.folder.path().display(),
         ))?;
         let (devices, parts) = (self.replicas.count(), self.recipe.gradients.accumulate);
