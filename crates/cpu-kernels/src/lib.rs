@@ -21,8 +21,9 @@
 //!
 //! # Layout
 //!
-//! Images are `[batch, channels, height, width]`, row major and contiguous. Weights are as in
-//! PyTorch: `[out_channels, in_channels, kernel_height, kernel_width]` for a convolution,
+//! Images are `[batch, height, width, channels]`, the channels of a pixel side by side, row major and
+//! contiguous; a first layer also takes `[batch, channels, height, width]` ([`block::Images`]). Weights
+//! are as in PyTorch: `[out_channels, in_channels, kernel_height, kernel_width]` for a convolution,
 //! `[out_features, in_features]` for a linear layer.
 //!
 //! # Determinism

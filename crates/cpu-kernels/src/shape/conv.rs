@@ -61,8 +61,13 @@ impl ConvShape {
         elements("w", &weight)?;
         elements("y", &[batch, out_channels, out_height, out_width])?;
         // The unfolded image of the kernels must fit as well.
-        let fan_in = [in_channels, kernel_height, kernel_width];
-        let unfolded = [&fan_in[..], &[out_height, out_width]].concat();
+        let unfolded = [
+            in_channels,
+            kernel_height,
+            kernel_width,
+            out_height,
+            out_width,
+        ];
         elements("the unfolded image", &unfolded)?;
         Ok(Self {
             batch,

@@ -76,7 +76,7 @@ impl Predict {
                 &bar,
             )?;
             if !common.json {
-                bar.suspend(|| write!(std::io::stdout(), "{rows}"))?;
+                bar.suspend(|| print!("{rows}"));
             }
         }
         bar.finish_and_clear();
@@ -84,7 +84,7 @@ impl Predict {
             let answers = json!({
                 "run": folder.name(), "photos": answers.photos, "refused": answers.refused,
             });
-            writeln!(std::io::stdout(), "{answers}")?;
+            println!("{answers}");
         }
         if answers.refused.is_empty() {
             return Ok(ExitCode::SUCCESS);

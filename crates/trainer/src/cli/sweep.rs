@@ -2,7 +2,7 @@
 
 use std::process::{Child, ExitCode};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::progress::Verbosity;
 use crate::statistics::percent_or_dash;
-use crate::sweep::{Plan, Row, State, SweepError, Task, collect};
+use crate::sweep::{self, Plan, Row, State, SweepError, Task, collect};
 
 /// How often is looked whether a run has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -54,9 +54,11 @@ pub struct Sweep {
 impl Sweep {
     /// Runs what is left of the plan, and prints the table.
     pub fn run(&self, common: &Common) -> Outcome {
-        // What refuses every run of the plan refuses the plan.
-        for device in common.device.choices()? {
-            device.open()?;
+        // What refuses every run of the plan refuses the plan. Reading results needs no device.
+        if !self.collect {
+            for device in common.device.choices()? {
+                device.open()?;
+            }
         }
         let plan = Plan::new(
             &common.places.artifacts,
@@ -69,18 +71,19 @@ impl Sweep {
             Some(number) => std::slice::from_ref(plan.task(number)?),
             None => plan.tasks.as_slice(),
         };
-        let stopped = Arc::new(AtomicBool::new(false));
+        let signals = Arc::new(AtomicUsize::new(0));
         ctrlc::set_handler({
-            let stopped = stopped.clone();
-            // The runs get the signal too, and save. They are waited for.
-            move || stopped.store(true, Ordering::SeqCst)
+            let signals = signals.clone();
+            move || {
+                signals.fetch_add(1, Ordering::SeqCst);
+            }
         })?;
-        let failures = self.train(tasks, common, &stopped)?;
+        let failures = self.train(tasks, common, &signals)?;
         let verbosity = common.verbosity.choice();
         for failure in &failures {
             verbosity.warn(failure);
         }
-        if stopped.load(Ordering::SeqCst) {
+        if signals.load(Ordering::SeqCst) > 0 {
             verbosity.warn("interrupted; the same command goes on");
             return Ok(ExitCode::from(130));
         }
@@ -94,18 +97,25 @@ impl Sweep {
         })
     }
 
-    /// Trains what is left of `tasks`, and gives a line for each that failed.
+    /// Trains what is left of `tasks`, and gives a line for each that failed. Each of the `signals` that
+    /// come meanwhile goes to the runs under way, which save and are waited for.
     fn train(
         &self,
         tasks: &[Task],
         common: &Common,
-        stopped: &AtomicBool,
+        signals: &AtomicUsize,
     ) -> Result<Vec<String>, SweepError> {
         let options = common.for_another_process(self.jobs.into());
         let bar = progress(tasks.len(), common.verbosity.choice());
         let (mut failures, mut running) = (Vec::new(), Vec::<(&Task, Child)>::new());
         let mut waiting = tasks.iter();
+        let mut passed_on = 0;
         loop {
+            let came = signals.load(Ordering::SeqCst);
+            if came > passed_on {
+                running.iter().for_each(|(_, child)| sweep::end(child));
+            }
+            passed_on = came;
             let mut left = Vec::new();
             for (task, mut child) in running {
                 if matches!(child.try_wait(), Ok(None)) {
@@ -113,10 +123,10 @@ impl Sweep {
                     continue;
                 }
                 bar.inc(1);
-                failures.extend(failure(task, stopped.load(Ordering::SeqCst))?);
+                failures.extend(failure(task, came > 0)?);
             }
             running = left;
-            while running.len() < self.jobs.into() && !stopped.load(Ordering::SeqCst) {
+            while running.len() < self.jobs.into() && came == 0 {
                 let Some(task) = waiting.next() else { break };
                 match task.state()? {
                     State::New | State::Begun => running.push((task, task.start(&options)?)),

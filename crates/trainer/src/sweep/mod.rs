@@ -21,7 +21,7 @@ use model::NetworkKind;
 use crate::recipe::{self, Override, RecipeError};
 
 pub use collect::{Row, collect};
-pub use task::{State, Task};
+pub use task::{State, Task, end};
 
 /// More runs than anybody means.
 const MOST_RUNS: usize = 10_000;

@@ -88,6 +88,9 @@ impl Task {
             }
             command.args(["--seed", &self.seed.to_string()]);
         }
+        // A signal of the terminal goes to the sweep alone, which passes it on: once, and not twice.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command
             .arg("--artifacts")
             .arg(&self.folder)
@@ -98,4 +101,14 @@ impl Task {
             .spawn()
             .map_err(start)
     }
+}
+
+/// Asks a run under way to save and to end.
+pub fn end(run: &Child) {
+    // The shell's own command, since a small system has no program of that name. A run that has ended
+    // meanwhile is no failure.
+    let _ = Command::new("sh")
+        .args(["-c", &format!("kill -TERM {}", run.id())])
+        .stderr(Stdio::null())
+        .status();
 }

@@ -159,3 +159,50 @@ fn a_sweep_refuses_what_it_cannot_run_before_it_makes_a_folder() {
         );
     }
 }
+
+/// As Kubernetes and `kill` do it, and not as a terminal, which signals a whole group.
+#[cfg(unix)]
+#[test]
+fn a_signal_to_a_sweep_alone_reaches_its_run_which_saves() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let artifacts = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args(["sweep", "--config", "smoke", "--backend", "ndarray"])
+        .args(["--set", "epochs=2000", "--artifacts"])
+        .arg(artifacts.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    let patience = Duration::from_secs(60);
+    let run = loop {
+        assert!(begun.elapsed() < patience, "no run has begun");
+        let sweeps = fs::read_dir(artifacts.path()).unwrap();
+        let mut runs = sweeps.map(|sweep| sweep.unwrap().path().join("task-0001/latest"));
+        let trains = |run: &std::path::PathBuf| {
+            fs::read_to_string(run.join("steps.csv")).is_ok_and(|rows| rows.lines().count() > 2)
+        };
+        if let Some(run) = runs.find(trains) {
+            break run;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    let signal = ["-TERM", &child.id().to_string()];
+    assert!(
+        Command::new("kill")
+            .args(signal)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let signalled = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(signalled.elapsed() < patience, "the sweep goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(super::result(&run)["state"], "interrupted");
+}

@@ -67,9 +67,9 @@ pub enum SettingsError {
 /// [`SettingsError`] for no threads at all, for an instruction set that this processor lacks, and
 /// for another number than is in use already.
 pub fn set_threads(threads: usize) -> Result<(), SettingsError> {
-    let mut settings = SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
-    settings.threads = Some(threads);
-    let wanted = *settings;
+    // The settings are let go of before the context is made, since whoever makes it reads them.
+    let mut wanted = *SETTINGS.lock().unwrap_or_else(PoisonError::into_inner);
+    wanted.threads = Some(threads);
     let context = match CONTEXT.get() {
         Some(context) => context,
         None => {
