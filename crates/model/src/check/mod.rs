@@ -4,7 +4,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | [`operations`] | the operations as functions of tensors, on the device of their arguments |
-//! | [`reference`] | the same functions of Burn's own operations, which no backend here replaces |
+//! | [`mod@reference`] | the same functions of Burn's own operations, which no backend here replaces |
 //! | [`tape`] | a case's inputs and results, on any device |
 //! | [`cases`] | the operations on small images of odd and of even sizes |
 //! | [`networks`] | whole networks and their training steps |

@@ -16,7 +16,7 @@ const MOMENTUM: f64 = 0.1;
 /// PyTorch, where Burn's own layer takes the biased one: an exported network agrees.
 ///
 /// Where it stands after a convolution it is computed together with it; see
-/// [`CnnBackend`](crate::CnnBackend).
+/// [`CnnBackend`].
 #[derive(Module, Debug)]
 pub struct BatchNorm {
     weight: Param<Tensor<1>>,
