@@ -67,23 +67,13 @@ pub fn closed(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     let (mut well, mut remarks) = (0, Vec::new());
     for number in 0..count {
         let artifacts = trainer.artifacts("closed", number);
-        let mut moment = random.up_to(trainer.takes / 2);
-        let mut outcome = close(trainer, &artifacts, moment);
-        // A run that had ended before does not count; the next one is closed sooner.
-        while outcome.as_ref().is_err_and(|said| said.contains(FINISHED)) && !moment.is_zero() {
-            let _ = fs::remove_dir_all(&artifacts);
-            moment = (moment / 2).saturating_sub(Duration::from_millis(1));
-            outcome = close(trainer, &trainer.artifacts("closed", number), moment);
-        }
-        let outcome = outcome.and_then(|()| trainer.finish(&artifacts));
+        let moment = random.up_to(trainer.takes / 2);
+        let outcome = close(trainer, &artifacts, moment).and_then(|()| trainer.finish(&artifacts));
         note(outcome, &mut well, &mut remarks);
         let _ = fs::remove_dir_all(&artifacts);
     }
     Ok((well, remarks.join("; ")))
 }
-
-/// What the result of a run says that came to its end.
-const FINISHED: &str = "\"finished\"";
 
 fn close(trainer: &Trainer, artifacts: &Path, moment: Duration) -> Result<(), String> {
     let mut script = in_terminal(trainer, artifacts)?;
