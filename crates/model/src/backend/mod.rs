@@ -8,6 +8,7 @@
 //! | `compose` | its default bodies, made of Burn's own operations |
 //! | `autodiff` | what ties each operation to its backward, for every backend at once |
 //! | `cpu` | its implementation by the kernels of `cpu-kernels`, for NdArray and Flex |
+//! | `gpu` | its implementation by the kernels of `gpu-kernels`, for every device of CubeCL |
 //!
 //! Images are `[batch, channels, height, width]` by shape. How they lie in memory is the backend's
 //! own affair: on a CPU channels lie side by side, and the tensor's strides say so. Weights are as
@@ -21,6 +22,8 @@
 mod autodiff;
 mod compose;
 mod cpu;
+#[cfg(feature = "wgpu")]
+mod gpu;
 pub mod types;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -398,6 +401,3 @@ pub trait CnnBackend: Backend {
         compose::sgd_step(weight, gradient, velocity, settings)
     }
 }
-
-#[cfg(feature = "wgpu")]
-impl CnnBackend for burn_wgpu::CubeBackend {}

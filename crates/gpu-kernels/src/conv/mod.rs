@@ -1,0 +1,187 @@
+//! Convolutions.
+pub mod forward;
+pub mod weights;
+
+use cubecl::prelude::*;
+
+pub use forward::After;
+
+use crate::{Buffer, Quad, read, width};
+
+/// A square window of filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Window {
+    pub size: usize,
+    pub stride: usize,
+    /// The input is spread by so much, with zeros between its pixels.
+    pub spread: usize,
+    /// Filters are turned by half a turn, and their inputs and outputs change places.
+    pub flipped: bool,
+}
+
+#[derive(CubeLaunch, CubeType, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub batch: u32,
+    pub height: u32,
+    pub width: u32,
+    pub in_channels: u32,
+    pub out_height: u32,
+    pub out_width: u32,
+    pub out_channels: u32,
+    pub padding: u32,
+}
+
+/// Four channels of a pixel of the padded and spread input.
+#[cube]
+pub(crate) fn load<N: Size>(
+    x: &[Vector<f32, N>],
+    sizes: &Sizes,
+    image: usize,
+    row: usize,
+    column: usize,
+    channel: usize,
+    #[comptime] window: Window,
+) -> Quad {
+    let mut value = Quad::new(0.0);
+    // Below zero is above every size.
+    let row = row - sizes.padding as usize;
+    let column = column - sizes.padding as usize;
+    let spread = comptime!(window.spread);
+    let channels = sizes.in_channels as usize;
+    let mut inside = image < sizes.batch as usize && channel < channels;
+    let mut at_row = row;
+    let mut at_column = column;
+    if comptime!(spread > 1) {
+        inside = inside && row % spread == 0 && column % spread == 0;
+        at_row = row / spread;
+        at_column = column / spread;
+    }
+    inside = inside && at_row < sizes.height as usize && at_column < sizes.width as usize;
+    if inside {
+        let at = ((image * sizes.height as usize + at_row) * sizes.width as usize + at_column) * channels + channel;
+        value = read::<N>(x, at, channel, channels);
+    }
+    value
+}
+
+/// A convolution's shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub in_channels: usize,
+    pub out_channels: usize,
+    pub size: usize,
+    pub stride: usize,
+    pub padding: usize,
+}
+
+impl Shape {
+    pub fn out(&self, length: usize) -> usize {
+        (length + 2 * self.padding - self.size) / self.stride + 1
+    }
+    pub fn out_height(&self) -> usize {
+        self.out(self.height)
+    }
+    pub fn out_width(&self) -> usize {
+        self.out(self.width)
+    }
+}
+
+/// Sizes in the order of [`Sizes`].
+fn forward_sizes(s: &Shape) -> [usize; 8] {
+    [s.batch, s.height, s.width, s.in_channels, s.out_height(), s.out_width(), s.out_channels, s.padding]
+}
+
+/// As [`forward_sizes`], for the convolution that takes gradients by outputs to gradients by inputs.
+fn backward_sizes(s: &Shape) -> [usize; 8] {
+    let padding = s.size - 1 - s.padding;
+    [s.batch, s.out_height(), s.out_width(), s.out_channels, s.height, s.width, s.in_channels, padding]
+}
+
+/// `after(x * weight)`: `x` of `[batch, height, width, in_channels]`, `weight` of
+/// `[out_channels, in_channels, size, size]`.
+pub fn convolve(client: &Client, x: &Buffer, weight: &Buffer, after: After<'_>, shape: &Shape) -> Buffer {
+    let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
+    let tile = forward::Tile::new(client, &forward_sizes(shape), &window);
+    convolve_with(client, x, weight, after, shape, tile)
+}
+
+/// As [`convolve`], with the work cut as told.
+pub fn convolve_with(client: &Client, x: &Buffer, weight: &Buffer, after: After<'_>, shape: &Shape, tile: forward::Tile) -> Buffer {
+    let sizes = forward_sizes(shape);
+    let y = Buffer::new(client, shape.batch * shape.out_height() * shape.out_width() * shape.out_channels);
+    let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
+    forward::launch(client, x, weight, &y, after, sizes, tile, window);
+    y
+}
+
+/// The gradient of [`convolve`] by `x`, and `around`.
+pub fn convolve_back(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<&Buffer>, shape: &Shape) -> Buffer {
+    let window = Window { size: shape.size, stride: 1, spread: shape.stride, flipped: true };
+    let tile = forward::Tile::new(client, &backward_sizes(shape), &window);
+    convolve_back_with(client, dy, weight, around, shape, tile)
+}
+
+/// As [`convolve_back`], with the work cut as told.
+pub fn convolve_back_with(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<&Buffer>, shape: &Shape, tile: forward::Tile) -> Buffer {
+    let dx = Buffer::new(client, shape.batch * shape.height * shape.width * shape.in_channels);
+    let window = Window { size: shape.size, stride: 1, spread: shape.stride, flipped: true };
+    let after = After { around, ..After::NOTHING };
+    forward::launch(client, dy, weight, &dx, after, backward_sizes(shape), tile, window);
+    dx
+}
+
+/// The gradient of [`convolve`] by its weights.
+pub fn weight_gradient(client: &Client, x: &Buffer, dy: &Buffer, shape: &Shape) -> Buffer {
+    let (tile, cubes) = weights::Tile::new(client, shape);
+    weight_gradient_with(client, x, dy, shape, tile, cubes)
+}
+
+/// As [`weight_gradient`], with the work cut as told and shared by about so many cubes.
+pub fn weight_gradient_with(client: &Client, x: &Buffer, dy: &Buffer, shape: &Shape, tile: weights::Tile, cubes: usize) -> Buffer {
+    let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
+    let all = shape.batch.div_ceil(tile.images) * shape.out_height().div_ceil(tile.rows) * shape.out_width().div_ceil(tile.columns);
+    let channel_blocks = shape.in_channels.div_ceil(tile.in_channels) * shape.out_channels.div_ceil(tile.out_channels);
+    let per_cube = all.div_ceil(cubes.div_ceil(channel_blocks).min(all));
+    let parts = all.div_ceil(per_cube);
+    let length = shape.in_channels * shape.out_channels * shape.size * shape.size;
+    let partial = Buffer::new(client, parts * length);
+    // SAFETY: the kernel checks every place against the sizes, which are those of the buffers.
+    unsafe {
+        weights::weight_gradient::launch_unchecked(
+            client,
+            CubeCount::new_2d(parts as u32, channel_blocks as u32),
+            CubeDim::new_1d(tile.units(&window) as u32),
+            width(shape.in_channels),
+            width(shape.out_channels),
+            x.argument(width(shape.in_channels)),
+            dy.argument(width(shape.out_channels)),
+            partial.argument(1),
+            forward::sizes(forward_sizes(shape)),
+            per_cube as u32,
+            tile,
+            window,
+        );
+    }
+    if parts == 1 { partial } else { add_parts(client, &partial, parts, length) }
+}
+
+/// The sums of `parts` parts of `length` numbers each.
+pub(crate) fn add_parts(client: &Client, partial: &Buffer, parts: usize, length: usize) -> Buffer {
+    let total = Buffer::new(client, length);
+    // SAFETY: the kernel reads below `parts * length` and writes below `length`.
+    unsafe {
+        weights::add_parts::launch_unchecked(
+            client,
+            CubeCount::new_1d(length.div_ceil(weights::SUMS) as u32),
+            CubeDim::new_1d((weights::SUMS * weights::UNITS_PER_SUM) as u32),
+            partial.argument(1),
+            total.argument(1),
+            parts as u32,
+            length as u32,
+        );
+    }
+    total
+}

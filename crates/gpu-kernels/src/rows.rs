@@ -1,0 +1,154 @@
+//! Rows of channels, and their sums.
+
+use cubecl::prelude::*;
+
+use crate::conv::add_parts;
+use crate::{Buffer, width};
+
+/// Units of a cube that reads rows.
+pub(crate) const UNITS: usize = 256;
+/// The most cubes that share the rows of a sum.
+const MAX_CUBES: usize = 512;
+
+/// How rows are shared out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rows {
+    pub width: usize,
+    pub lanes: usize,
+    pub blocks: usize,
+    pub units: usize,
+    pub rows: usize,
+    pub cubes: usize,
+    pub per_cube: usize,
+}
+
+impl Rows {
+    pub fn new(rows: usize, channels: usize) -> Self {
+        let width = width(channels);
+        let all = channels / width;
+        let lanes = all.min(UNITS);
+        let steps = UNITS / lanes;
+        let cubes = rows.div_ceil(steps * 4).min(MAX_CUBES);
+        let per_cube = rows.div_ceil(cubes);
+        Self {
+            width,
+            lanes,
+            blocks: all.div_ceil(lanes),
+            units: lanes * steps,
+            rows,
+            cubes: rows.div_ceil(per_cube),
+            per_cube,
+        }
+    }
+    pub fn count(&self) -> CubeCount {
+        CubeCount::new_2d(self.cubes as u32, self.blocks as u32)
+    }
+    pub fn dim(&self) -> CubeDim {
+        CubeDim::new_1d(self.units as u32)
+    }
+}
+
+/// Sums a pair over the units of a cube that share a lane; the first of them have it.
+#[cube]
+pub(crate) fn together<N: Size>(
+    a: Vector<f32, N>,
+    b: Vector<f32, N>,
+    #[comptime] lanes: usize,
+    #[comptime] units: usize,
+) -> (Vector<f32, N>, Vector<f32, N>) {
+    let mut shared = Shared::<[Vector<f32, N>]>::new_slice(comptime!(2 * units));
+    let unit = UNIT_POS as usize;
+    shared[unit] = a;
+    shared[units + unit] = b;
+    sync_cube();
+    let mut first = Vector::<f32, N>::new(0.0);
+    let mut second = Vector::<f32, N>::new(0.0);
+    if unit < lanes {
+        for step in 0..comptime!(units / lanes) {
+            first += shared[step * lanes + unit];
+            second += shared[units + step * lanes + unit];
+        }
+    }
+    (first, second)
+}
+
+/// Cubes enough for `length` units.
+pub(crate) fn elementwise(length: usize) -> (CubeCount, CubeDim) {
+    let cubes = length.div_ceil(UNITS);
+    let across = cubes.min(32_768);
+    (
+        CubeCount::new_2d(across as u32, cubes.div_ceil(across.max(1)) as u32),
+        CubeDim::new_1d(UNITS as u32),
+    )
+}
+
+
+#[cube(launch_unchecked)]
+fn sums_kernel<N: Size>(
+    x: &[Vector<f32, N>],
+    gate: ComptimeOption<&[Vector<f32, N>]>,
+    partial: &mut [Vector<f32, N>],
+    rows: u32,
+    per_cube: u32,
+    all_lanes: u32,
+    #[comptime] lanes: usize,
+    #[comptime] units: usize,
+) {
+    let unit = UNIT_POS as usize;
+    let all = all_lanes as usize;
+    let lane = CUBE_POS_Y as usize * lanes + unit % lanes;
+    let first = CUBE_POS_X as usize * per_cube as usize;
+    let mut end = first + per_cube as usize;
+    if end > rows as usize {
+        end = rows as usize;
+    }
+    let mut sum = Vector::<f32, N>::new(0.0);
+    if lane < all {
+        let mut row = first + unit / lanes;
+        while row < end {
+            let at = row * all + lane;
+            let mut value = x[at];
+            #[comptime]
+            if let ComptimeOption::Some(gate) = &gate {
+                let gate = gate[at];
+                #[unroll]
+                for i in 0..N::value() {
+                    if gate.extract(i) <= 0.0 {
+                        value.insert(i, 0.0);
+                    }
+                }
+            }
+            sum += value;
+            row += comptime!(units / lanes);
+        }
+    }
+    let (sum, _) = together::<N>(sum, sum, lanes, units);
+    if unit < lanes && lane < all {
+        partial[CUBE_POS_X as usize * all + lane] = sum;
+    }
+}
+
+/// The sum of each column of `x`, `[rows, channels]`. With `gate`, only values count where that is above zero.
+pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize) -> Buffer {
+    let rows = Rows::new(x.length / channels, channels);
+    let of = rows.width;
+    let partial = Buffer::new(client, rows.cubes * channels);
+    // SAFETY: the kernel reads and writes below the lengths that it is given, which are the buffers'.
+    unsafe {
+        sums_kernel::launch_unchecked(
+            client,
+            rows.count(),
+            rows.dim(),
+            of,
+            x.argument(of),
+            gate.map(|gate| gate.argument(of)).into(),
+            partial.argument(of),
+            rows.rows as u32,
+            rows.per_cube as u32,
+            (channels / of) as u32,
+            rows.lanes,
+            rows.units,
+        );
+    }
+    if rows.cubes == 1 { partial } else { add_parts(client, &partial, rows.cubes, channels) }
+}

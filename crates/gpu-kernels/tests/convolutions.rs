@@ -1,0 +1,112 @@
+//! Convolutions against loops in double precision.
+
+use cubecl::prelude::*;
+use gpu_kernels::Buffer;
+use gpu_kernels::conv::{After, Shape, convolve, convolve_back, convolve_back_with, convolve_with, forward, weight_gradient, weight_gradient_with, weights};
+
+fn client() -> Client {
+    cubecl::Device::default().client()
+}
+
+fn random(seed: u64, length: usize) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn upload(client: &Client, values: &[f32]) -> Buffer {
+    Buffer { handle: client.create_from_slice(f32::as_bytes(values)), length: values.len() }
+}
+
+fn download(client: &Client, buffer: &Buffer) -> Vec<f32> {
+    f32::from_bytes(&client.read_one_unchecked(buffer.handle.clone())).to_vec()
+}
+
+/// Forward, by data and by weights, in double precision.
+fn reference(shape: &Shape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+    let s = shape;
+    let (oh, ow) = (s.out_height(), s.out_width());
+    let mut y = vec![0.0; s.batch * oh * ow * s.out_channels];
+    let mut dx = vec![0.0; x.len()];
+    let mut dw = vec![0.0; w.len()];
+    for n in 0..s.batch {
+        for r in 0..oh {
+            for c in 0..ow {
+                for kh in 0..s.size {
+                    for kw in 0..s.size {
+                        let (ih, iw) = ((r * s.stride + kh) as isize - s.padding as isize, (c * s.stride + kw) as isize - s.padding as isize);
+                        if ih < 0 || iw < 0 || ih >= s.height as isize || iw >= s.width as isize {
+                            continue;
+                        }
+                        let at_x = ((n * s.height + ih as usize) * s.width + iw as usize) * s.in_channels;
+                        let at_y = ((n * oh + r) * ow + c) * s.out_channels;
+                        for o in 0..s.out_channels {
+                            for i in 0..s.in_channels {
+                                let at_w = ((o * s.in_channels + i) * s.size + kh) * s.size + kw;
+                                y[at_y + o] += f64::from(x[at_x + i]) * f64::from(w[at_w]);
+                                dx[at_x + i] += f64::from(dy[at_y + o]) * f64::from(w[at_w]);
+                                dw[at_w] += f64::from(dy[at_y + o]) * f64::from(x[at_x + i]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    [y, dx, dw]
+}
+
+fn error(ours: &[f32], theirs: &[f64]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let square = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+    square(&mut ours.iter().zip(theirs).map(|(a, b)| f64::from(*a) - b)) / square(&mut theirs.iter().copied())
+}
+
+#[test]
+fn equal_loops() {
+    let client = client();
+    for (seed, (batch, size, ci, co, k, stride, padding)) in [
+        (3, [8, 8], 16, 16, 3, 1, 1),
+        (2, [9, 7], 3, 6, 5, 1, 0),
+        (2, [9, 9], 16, 32, 3, 2, 1),
+        (2, [8, 8], 16, 32, 1, 2, 0),
+        (5, [1, 1], 40, 21, 1, 1, 0),
+        (2, [8, 6], 3, 24, 2, 1, 0),
+        (1, [33, 20], 4, 36, 3, 1, 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let shape = Shape { batch, height: size[0], width: size[1], in_channels: ci, out_channels: co, size: k, stride, padding };
+        let x = random(seed as u64 + 1, batch * size[0] * size[1] * ci);
+        let w = random(seed as u64 + 20, ci * co * k * k);
+        let dy = random(seed as u64 + 40, batch * shape.out_height() * shape.out_width() * co);
+        let [y_, dx_, dw_] = reference(&shape, &x, &w, &dy);
+        let [bx, bw, bdy] = [&x, &w, &dy].map(|v| upload(&client, v));
+        let tile = forward::Tile { images: 1, rows: 4, columns: 8, channels: 16, unit_pixels: 4, unit_channels: 4, chunk: 8 };
+        let y = convolve_with(&client, &bx, &bw, After::NOTHING, &shape, tile);
+        let e = error(&download(&client, &y), &y_);
+        assert!(e < 1e-6, "{shape:?}: forward {e}");
+        let dx = convolve_back_with(&client, &bdy, &bw, None, &shape, tile);
+        let e = error(&download(&client, &dx), &dx_);
+        assert!(e < 1e-6, "{shape:?}: by data {e}");
+        let e = error(&download(&client, &convolve(&client, &bx, &bw, After::NOTHING, &shape)), &y_);
+        assert!(e < 1e-6, "{shape:?}: forward, chosen {e}");
+        let e = error(&download(&client, &convolve_back(&client, &bdy, &bw, None, &shape)), &dx_);
+        assert!(e < 1e-6, "{shape:?}: by data, chosen {e}");
+        let e = error(&download(&client, &weight_gradient(&client, &bx, &bdy, &shape)), &dw_);
+        assert!(e < 1e-6, "{shape:?}: by weights, chosen {e}");
+        for groups in if k > 3 || stride > 1 { vec![1] } else { vec![1, 2] } {
+            let tile = weights::Tile { images: 2, rows: 4, columns: 8, in_channels: 16, out_channels: 16, groups };
+            let dw = weight_gradient_with(&client, &bx, &bdy, &shape, tile, 4);
+            let e = error(&download(&client, &dw), &dw_);
+            assert!(e < 1e-6, "{shape:?}: by weights {e}");
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Convolutions and layers without normalisation, the loss and the optimiser's step.
+
+use burn::backend::TensorMetadata;
+use burn_cubecl::CubeBackend;
+use burn_cubecl::tensor::CubeTensor;
+use gpu_kernels::conv::{self, After, Shape};
+use gpu_kernels::norm::Activation;
+use gpu_kernels::update::{self, Sgd};
+use gpu_kernels::{loss, pool, sums};
+
+use super::tensors::{Images, integers, like, row};
+use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
+
+type Cube = CubeBackend;
+
+fn shape_of(weight: &CubeTensor) -> [usize; 4] {
+    let shape = weight.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
+}
+
+pub(super) fn convolve(
+    x: CubeTensor,
+    weight: CubeTensor,
+    stride: usize,
+    padding: usize,
+) -> CubeTensor {
+    let x = Images::new(x);
+    let shape = x.convolution(&weight, stride, padding);
+    let y = conv::convolve(&x.client, &x.buffer, &row(weight), After::NOTHING, &shape);
+    x.others(y, [shape.out_height(), shape.out_width(), shape.out_channels]).tensor()
+}
+
+pub(super) fn convolve_back(
+    x: CubeTensor,
+    weight: CubeTensor,
+    dy: CubeTensor,
+    [stride, padding]: [usize; 2],
+    wants_input: bool,
+) -> (CubeTensor, CubeTensor) {
+    let images = Images::new(x.clone());
+    let shape = images.convolution(&weight, stride, padding);
+    let (of, dy) = (shape_of(&weight), Images::new(dy));
+    let client = &images.client;
+    let by_weight = conv::weight_gradient(client, &images.buffer, &dy.buffer, &shape);
+    let by_weight = images.beside(by_weight, of);
+    if !wants_input {
+        return (x, by_weight);
+    }
+    let dx = conv::convolve_back(client, &dy.buffer, &row(weight), None, &shape);
+    (images.others(dx, images.size()).tensor(), by_weight)
+}
+
+pub(super) fn conv_bias(
+    x: CubeTensor,
+    parameters: Affine<Cube>,
+    around: Option<CubeTensor>,
+    [stride, padding]: [usize; 2],
+    activation: Activation,
+) -> CubeTensor {
+    let x = Images::new(x);
+    let shape = x.convolution(&parameters.weight, stride, padding);
+    let (weight, bias) = (row(parameters.weight), row(parameters.bias));
+    let around = around.map(Images::new);
+    let after = After {
+        bias: Some(&bias),
+        around: around.as_ref().map(|around| &around.buffer),
+        activation,
+    };
+    let y = conv::convolve(&x.client, &x.buffer, &weight, after, &shape);
+    x.others(y, [shape.out_height(), shape.out_width(), shape.out_channels]).tensor()
+}
+
+pub(super) fn conv_relu_pool(x: CubeTensor, parameters: Affine<Cube>, window: usize) -> Pooled<Cube> {
+    let x = Images::new(x);
+    let shape = x.convolution(&parameters.weight, 1, 0);
+    let (weight, bias) = (row(parameters.weight), row(parameters.bias));
+    let y = conv::convolve(&x.client, &x.buffer, &weight, After::NOTHING, &shape);
+    let [height, width] = [shape.out_height(), shape.out_width()];
+    let size = [height, width, shape.out_channels];
+    // The largest of rectified values is the largest value, rectified.
+    let (y, places) =
+        pool::max_pool(&x.client, &y, size, window, Some(&bias), Activation::Relu);
+    let size = [height / window, width / window, shape.out_channels];
+    Pooled {
+        y: x.others(y, size).tensor(),
+        indices: x.others(places, size).places(),
+    }
+}
+
+pub(super) fn conv_relu_pool_back(
+    x: CubeTensor,
+    weight: CubeTensor,
+    forward: Pooled<Cube>,
+    dy: CubeTensor,
+    window: usize,
+    wants_input: bool,
+) -> AffineGradients<Cube> {
+    let images = Images::new(x.clone());
+    let shape = images.convolution(&weight, 1, 0);
+    let (of, channels) = (shape_of(&weight), shape.out_channels);
+    let (y, dy, places) = (Images::new(forward.y), Images::new(dy), forward.indices.handle);
+    let places = gpu_kernels::Buffer {
+        handle: places,
+        length: y.buffer.length,
+    };
+    let client = &images.client;
+    let bias = sums(client, &dy.buffer, Some(&y.buffer), channels);
+    let size = [shape.out_height(), shape.out_width(), channels];
+    let d = pool::max_pool_back(client, &dy.buffer, Some(&y.buffer), &places, size, window);
+    let by_weight = conv::weight_gradient(client, &images.buffer, &d, &shape);
+    AffineGradients {
+        parameters: Affine {
+            weight: images.beside(by_weight, of),
+            bias: images.beside(bias, [channels]),
+        },
+        x: if wants_input {
+            let dx = conv::convolve_back(client, &d, &row(weight), None, &shape);
+            images.others(dx, images.size()).tensor()
+        } else {
+            x
+        },
+    }
+}
+
+/// A linear layer is a convolution of images of one pixel.
+fn linear_shape(x: &CubeTensor, weight: &CubeTensor) -> Shape {
+    Shape {
+        batch: x.shape()[0],
+        height: 1,
+        width: 1,
+        in_channels: weight.shape()[1],
+        out_channels: weight.shape()[0],
+        size: 1,
+        stride: 1,
+        padding: 0,
+    }
+}
+
+pub(super) fn linear(x: CubeTensor, parameters: Affine<Cube>, rectify: bool) -> CubeTensor {
+    let shape = linear_shape(&x, &parameters.weight);
+    let bias = row(parameters.bias);
+    let after = After {
+        bias: Some(&bias),
+        around: None,
+        activation: if rectify { Activation::Relu } else { Activation::None },
+    };
+    let client = x.client.clone();
+    let y = conv::convolve(&client, &row(x.clone()), &row(parameters.weight), after, &shape);
+    like(&x, y, [shape.batch, shape.out_channels])
+}
+
+pub(super) fn linear_back(
+    x: CubeTensor,
+    weight: CubeTensor,
+    y: CubeTensor,
+    dy: CubeTensor,
+    rectify: bool,
+) -> AffineGradients<Cube> {
+    let shape = linear_shape(&x, &weight);
+    let client = x.client.clone();
+    let mut d = row(dy);
+    if rectify {
+        d = update::gate(&client, &d, &row(y));
+    }
+    let by_weight = conv::weight_gradient(&client, &row(x.clone()), &d, &shape);
+    let bias = sums(&client, &d, None, shape.out_channels);
+    let dx = conv::convolve_back(&client, &d, &row(weight), None, &shape);
+    AffineGradients {
+        x: like(&x, dx, [shape.batch, shape.in_channels]),
+        parameters: Affine {
+            weight: like(&x, by_weight, [shape.out_channels, shape.in_channels]),
+            bias: like(&x, bias, [shape.out_channels]),
+        },
+    }
+}
+
+pub(super) fn global_avg_pool(x: CubeTensor) -> CubeTensor {
+    let x = Images::new(x);
+    let y = pool::mean(&x.client, &x.buffer, x.pixels(), x.channels);
+    x.beside(y, [x.batch, x.channels])
+}
+
+pub(super) fn global_avg_pool_back(dy: CubeTensor, height: usize, width: usize) -> CubeTensor {
+    let shape = dy.shape();
+    let (batch, channels) = (shape[0], shape[1]);
+    let dy = Images::new(like(&dy, row(dy.clone()), [batch, channels, 1, 1]));
+    let dx = pool::mean_back(&dy.client, &dy.buffer, height * width, channels);
+    dy.others(dx, [height, width, channels]).tensor()
+}
+
+pub(super) fn cross_entropy(
+    logits: CubeTensor,
+    targets: CubeTensor,
+    smoothing: f32,
+) -> CrossEntropy<Cube> {
+    let shape = logits.shape();
+    let (client, targets) = (logits.client.clone(), integers(targets));
+    let (loss, gradient) = loss::cross_entropy(&client, &row(logits.clone()), &targets, smoothing);
+    CrossEntropy {
+        loss: like(&logits, loss, [1]),
+        gradient: like(&logits, gradient, [shape[0], shape[1]]),
+    }
+}
+
+pub(super) fn sgd_step(
+    weight: CubeTensor,
+    gradient: CubeTensor,
+    velocity: CubeTensor,
+    settings: SgdStep,
+) -> Stepped<Cube> {
+    let client = weight.client.clone();
+    let shape = weight.shape();
+    let settings = Sgd {
+        lr: settings.lr,
+        momentum: settings.momentum,
+        weight_decay: settings.weight_decay,
+        nesterov: settings.nesterov,
+    };
+    let (of_weight, of_velocity) = update::sgd(
+        &client,
+        &row(weight.clone()),
+        &row(gradient),
+        &row(velocity),
+        settings,
+    );
+    let like = |buffer: gpu_kernels::Buffer| {
+        CubeTensor::new_contiguous(
+            weight.client.clone(),
+            weight.device.clone(),
+            shape.clone(),
+            buffer.handle,
+            weight.dtype,
+        )
+    };
+    Stepped {
+        weight: like(of_weight),
+        velocity: like(of_velocity),
+    }
+}

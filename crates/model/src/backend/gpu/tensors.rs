@@ -1,0 +1,162 @@
+//! How a device's tensors lie in memory, and how they are made.
+
+use burn::backend::TensorMetadata;
+use burn::tensor::DType;
+use burn_cubecl::CubeDevice;
+use burn_cubecl::cubecl::client::Client;
+use burn_cubecl::kernel::{cast, into_contiguous};
+use burn_cubecl::ops::permute_nchw_to_nhwc;
+use burn_cubecl::tensor::CubeTensor;
+use gpu_kernels::Buffer;
+use gpu_kernels::conv::Shape;
+
+/// Images whose channels lie side by side.
+#[derive(Clone)]
+pub(super) struct Images {
+    pub client: Client,
+    device: CubeDevice,
+    pub buffer: Buffer,
+    pub batch: usize,
+    pub height: usize,
+    pub width: usize,
+    pub channels: usize,
+}
+
+impl Images {
+    /// Images of a tensor of `[batch, channels, height, width]`. They are copied only where their
+    /// channels do not lie side by side.
+    pub fn new(tensor: CubeTensor) -> Self {
+        let tensor = into_contiguous(permute_nchw_to_nhwc(single(tensor)));
+        let shape = tensor.shape();
+        let (batch, height, width, channels) = (shape[0], shape[1], shape[2], shape[3]);
+        let length = batch * height * width * channels;
+        Self {
+            client: tensor.client,
+            device: tensor.device,
+            buffer: Buffer {
+                handle: tensor.handle,
+                length,
+            },
+            batch,
+            height,
+            width,
+            channels,
+        }
+    }
+
+    /// The height, width and channels of an image.
+    pub fn size(&self) -> [usize; 3] {
+        [self.height, self.width, self.channels]
+    }
+
+    pub fn pixels(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// Other images of the same batch.
+    pub fn others(&self, buffer: Buffer, [height, width, channels]: [usize; 3]) -> Self {
+        Self {
+            buffer,
+            height,
+            width,
+            channels,
+            ..self.clone()
+        }
+    }
+
+    /// A convolution of these images.
+    pub fn convolution(&self, weight: &CubeTensor, stride: usize, padding: usize) -> Shape {
+        let weight = weight.shape();
+        Shape {
+            batch: self.batch,
+            height: self.height,
+            width: self.width,
+            in_channels: self.channels,
+            out_channels: weight[0],
+            size: weight[2],
+            stride,
+            padding,
+        }
+    }
+
+    /// As a tensor of `[batch, channels, height, width]`.
+    pub fn tensor(self) -> CubeTensor {
+        self.typed(DType::F32)
+    }
+
+    /// As a tensor of integers of `[batch, channels, height, width]`.
+    pub fn places(self) -> CubeTensor {
+        self.typed(DType::I32)
+    }
+
+    fn typed(self, dtype: DType) -> CubeTensor {
+        let shape = [self.batch, self.height, self.width, self.channels];
+        burn_cubecl::ops::permute_nhwc_to_nchw(CubeTensor::new_contiguous(
+            self.client,
+            self.device,
+            shape.into(),
+            self.buffer.handle,
+            dtype,
+        ))
+    }
+
+    /// A tensor of `shape` beside these images.
+    pub fn beside<const D: usize>(&self, buffer: Buffer, shape: [usize; D]) -> CubeTensor {
+        CubeTensor::new_contiguous(
+            self.client.clone(),
+            self.device.clone(),
+            shape.into(),
+            buffer.handle,
+            DType::F32,
+        )
+    }
+}
+
+/// As numbers of single precision.
+fn single(tensor: CubeTensor) -> CubeTensor {
+    if tensor.dtype == DType::F32 {
+        tensor
+    } else {
+        cast(tensor, DType::F32)
+    }
+}
+
+/// The numbers of a tensor in the order of its axes.
+pub(super) fn row(tensor: CubeTensor) -> Buffer {
+    let tensor = into_contiguous(single(tensor));
+    let length = tensor.shape().num_elements();
+    Buffer {
+        handle: tensor.handle,
+        length,
+    }
+}
+
+/// The integers of a tensor in the order of its axes.
+pub(super) fn integers(tensor: CubeTensor) -> Buffer {
+    let tensor = if tensor.dtype == DType::I32 {
+        tensor
+    } else {
+        cast(tensor, DType::I32)
+    };
+    let tensor = into_contiguous(tensor);
+    let length = tensor.shape().num_elements();
+    Buffer {
+        handle: tensor.handle,
+        length,
+    }
+}
+
+/// A tensor of `shape` on the device of `other`.
+pub(super) fn like<const D: usize>(
+    other: &CubeTensor,
+    buffer: Buffer,
+    shape: [usize; D],
+) -> CubeTensor {
+    CubeTensor::new_contiguous(
+        other.client.clone(),
+        other.device.clone(),
+        shape.into(),
+        buffer.handle,
+        DType::F32,
+    )
+}
