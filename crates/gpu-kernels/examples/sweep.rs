@@ -91,8 +91,8 @@ fn main() {
                     if channels > channels_out.next_multiple_of(16) {
                         continue;
                     }
-                    for (unit_pixels, unit_channels) in [(4, 4), (8, 4), (8, 8), (4, 8)] {
-                        for chunk in [4, 8, 16] {
+                    for (unit_pixels, unit_channels) in [(4, 4), (8, 4), (8, 8)] {
+                        for chunk in [8, 16] {
                             if chunk > channels_in.next_multiple_of(4) {
                                 continue;
                             }
@@ -128,8 +128,8 @@ fn main() {
         };
         for &[images, rows, columns] in pixels {
             for (in_channels, out_channels) in [(16, 16), (32, 16), (16, 32), (32, 32), (64, 32)] {
-                for groups in [1, 2, 4, 8] {
-                    for cubes in [256, 512, 1024] {
+                for groups in [1, 2, 4] {
+                    for cubes in [256, 1024] {
                         let tile = weights::Tile {
                             images,
                             rows,

@@ -63,29 +63,36 @@ fn moments_kernel<N: Size>(
     let (sum, square) = together::<N>(sum, square, lanes, units);
     if unit < lanes && lane < all {
         let count = Vector::<f32, N>::new(f32::cast_from((end - first) as u32));
-        let at = CUBE_POS_X as usize * 2 * all + lane;
+        let at = CUBE_POS_X as usize * comptime!(PART) * all + lane;
         let mean = sum / count;
         partial[at] = pivot + mean;
         partial[at + all] = square - sum * mean;
+        partial[at + 2 * all] = count;
     }
 }
 
-/// Channels of a cube that ends sums, and units that share a channel.
-const END_CHANNELS: usize = 16;
-const END_UNITS: usize = 16;
+/// Numbers by channel of a part of the pixels: mean, sum of squared differences from it, and count.
+pub(crate) const PART: usize = 3;
 
+/// Units that share a channel where sums end.
+const END_UNITS: usize = 256;
+
+/// Sums over the units of a cube.
 #[cube]
 fn over_units(value: f32, shared: &mut Shared<[f32]>) -> f32 {
     let unit = UNIT_POS as usize;
     sync_cube();
     shared[unit] = value;
-    sync_cube();
-    let mut all = 0.0f32;
     #[unroll]
-    for i in 0..END_UNITS {
-        all += shared[comptime!(i * END_CHANNELS) + unit % END_CHANNELS];
+    for level in 1..=comptime!(END_UNITS.ilog2() as usize) {
+        let half = comptime!(END_UNITS >> level);
+        sync_cube();
+        if unit < half {
+            shared[unit] = shared[unit] + shared[unit + half];
+        }
     }
-    all
+    sync_cube();
+    shared[0]
 }
 
 #[cube(launch_unchecked)]
@@ -97,55 +104,40 @@ fn moments_end_kernel(
     variance: &mut [f32],
     affine: &mut [f32],
     channels: u32,
-    rows: u32,
-    per_cube: u32,
-    cubes: u32,
+    parts: u32,
     epsilon: f32,
 ) {
-    let mut shared = Shared::<[f32]>::new_slice(comptime!(END_CHANNELS * END_UNITS));
-    let unit = UNIT_POS as usize;
+    let mut shared = Shared::<[f32]>::new_slice(END_UNITS);
     let channels = channels as usize;
-    let channel = CUBE_POS_X as usize * END_CHANNELS + unit % END_CHANNELS;
-    let by = unit / END_CHANNELS;
+    let channel = CUBE_POS_X as usize;
+    // Differences from the first part's mean, for the same reason as within a part.
+    let pivot = partial[channel];
+    let mut counts = 0.0f32;
     let mut sum = 0.0f32;
-    if channel < channels {
-        let mut cube = by;
-        while cube < cubes as usize {
-            let count = part(cube, rows, per_cube);
-            sum = fma(count, partial[cube * 2 * channels + channel], sum);
-            cube += END_UNITS;
-        }
-    }
-    let all = f32::cast_from(rows);
-    let mean_of = over_units(sum, &mut shared) / all;
     let mut square = 0.0f32;
-    if channel < channels {
-        let mut cube = by;
-        while cube < cubes as usize {
-            let count = part(cube, rows, per_cube);
-            let d = partial[cube * 2 * channels + channel] - mean_of;
-            square += fma(count * d, d, partial[(cube * 2 + 1) * channels + channel]);
-            cube += END_UNITS;
-        }
+    let mut part = UNIT_POS as usize;
+    while part < parts as usize {
+        let at = part * comptime!(PART) * channels + channel;
+        let d = partial[at] - pivot;
+        let count = partial[at + 2 * channels];
+        counts += count;
+        sum = fma(count, d, sum);
+        square += fma(count * d, d, partial[at + channels]);
+        part += END_UNITS;
     }
-    let variance_of = over_units(square, &mut shared) / all;
-    if by == 0 && channel < channels {
+    let counts = over_units(counts, &mut shared);
+    let sum = over_units(sum, &mut shared);
+    let square = over_units(square, &mut shared);
+    if UNIT_POS == 0 {
+        let shift = sum / counts;
+        let mean_of = pivot + shift;
+        let variance_of = max((square - sum * shift) / counts, 0.0);
         mean[channel] = mean_of;
         variance[channel] = variance_of;
         let scale = gamma[channel] / (variance_of + epsilon).sqrt();
         affine[channel] = scale;
         affine[channels + channel] = beta[channel] - mean_of * scale;
     }
-}
-
-#[cube]
-fn part(cube: usize, rows: u32, per_cube: u32) -> f32 {
-    let first = cube as u32 * per_cube;
-    let mut count = rows - first;
-    if count > per_cube {
-        count = per_cube;
-    }
-    f32::cast_from(count)
 }
 
 /// The statistics of a batch by channel, and the scale and shift that normalise by them.
@@ -169,7 +161,7 @@ pub fn moments(
     epsilon: f32,
 ) -> Moments {
     let rows = Rows::new(x.length / channels, channels);
-    let partial = Buffer::new(client, rows.cubes * 2 * channels);
+    let partial = Buffer::new(client, rows.cubes * PART * channels);
     // SAFETY: the kernel reads and writes below the lengths that it is given, which are the buffers'.
     unsafe {
         moments_kernel::launch_unchecked(
@@ -186,32 +178,30 @@ pub fn moments(
             rows.units,
         );
     }
-    moments_end(client, &partial, channels, rows.rows, rows.per_cube, rows.cubes, gamma, beta, epsilon)
+    moments_end(client, &partial, rows.cubes, gamma, beta, epsilon)
 }
 
-#[allow(clippy::too_many_arguments)]
-fn moments_end(
+/// The moments of all parts together.
+pub(crate) fn moments_end(
     client: &Client,
     partial: &Buffer,
-    channels: usize,
-    rows: usize,
-    per_cube: usize,
-    cubes: usize,
+    parts: usize,
     gamma: &Buffer,
     beta: &Buffer,
     epsilon: f32,
 ) -> Moments {
+    let channels = gamma.length;
     let moments = Moments {
         mean: Buffer::new(client, channels),
         variance: Buffer::new(client, channels),
         affine: Buffer::new(client, 2 * channels),
     };
-    // SAFETY: as above.
+    // SAFETY: a cube reads and writes its own channel of the buffers.
     unsafe {
         moments_end_kernel::launch_unchecked(
             client,
-            CubeCount::new_1d(channels.div_ceil(END_CHANNELS) as u32),
-            CubeDim::new_1d((END_CHANNELS * END_UNITS) as u32),
+            CubeCount::new_1d(channels as u32),
+            CubeDim::new_1d(END_UNITS as u32),
             partial.argument(1),
             gamma.argument(1),
             beta.argument(1),
@@ -219,9 +209,7 @@ fn moments_end(
             moments.variance.argument(1),
             moments.affine.argument(1),
             channels as u32,
-            rows as u32,
-            per_cube as u32,
-            cubes as u32,
+            parts as u32,
             epsilon,
         );
     }
@@ -400,7 +388,7 @@ fn gradient_sums_kernel<N: Size>(
     dy: &[Vector<f32, N>],
     x: &[Vector<f32, N>],
     mean: &[Vector<f32, N>],
-    affine: &[Vector<f32, N>],
+    affine: ComptimeOption<&[Vector<f32, N>]>,
     other: ComptimeOption<&[Vector<f32, N>]>,
     partial: &mut [Vector<f32, N>],
     rows: u32,
@@ -422,8 +410,13 @@ fn gradient_sums_kernel<N: Size>(
     let mut product = Vector::<f32, N>::new(0.0);
     if lane < all {
         let mean = mean[lane];
-        let scale = affine[lane];
-        let shift = affine[all + lane];
+        let mut scale = Vector::<f32, N>::new(0.0);
+        let mut shift = Vector::<f32, N>::new(0.0);
+        #[comptime]
+        if let ComptimeOption::Some(affine) = affine {
+            scale = affine[lane];
+            shift = affine[all + lane];
+        }
         let mut row = first + unit / lanes;
         while row < end {
             let at = row * all + lane;
@@ -461,24 +454,20 @@ fn gradient_end_kernel(
     cubes: u32,
     epsilon: f32,
 ) {
-    let mut shared = Shared::<[f32]>::new_slice(comptime!(END_CHANNELS * END_UNITS));
-    let unit = UNIT_POS as usize;
+    let mut shared = Shared::<[f32]>::new_slice(END_UNITS);
     let channels = channels as usize;
-    let channel = CUBE_POS_X as usize * END_CHANNELS + unit % END_CHANNELS;
-    let by = unit / END_CHANNELS;
+    let channel = CUBE_POS_X as usize;
     let mut sum = 0.0f32;
     let mut product = 0.0f32;
-    if channel < channels {
-        let mut cube = by;
-        while cube < cubes as usize {
-            sum += partial[cube * 2 * channels + channel];
-            product += partial[(cube * 2 + 1) * channels + channel];
-            cube += END_UNITS;
-        }
+    let mut cube = UNIT_POS as usize;
+    while cube < cubes as usize {
+        sum += partial[cube * 2 * channels + channel];
+        product += partial[(cube * 2 + 1) * channels + channel];
+        cube += END_UNITS;
     }
     let sum = over_units(sum, &mut shared);
     let product = over_units(product, &mut shared);
-    if by == 0 && channel < channels {
+    if UNIT_POS == 0 {
         let inverse = 1.0f32 / (variance[channel] + epsilon).sqrt();
         let count = f32::cast_from(rows);
         d_beta[channel] = sum;
@@ -495,7 +484,7 @@ fn gradient_end_kernel(
 fn gradient_kernel<N: Size>(
     dy: &[Vector<f32, N>],
     x: &[Vector<f32, N>],
-    affine: &[Vector<f32, N>],
+    affine: ComptimeOption<&[Vector<f32, N>]>,
     factors: &[Vector<f32, N>],
     other: ComptimeOption<&[Vector<f32, N>]>,
     dx: &mut [Vector<f32, N>],
@@ -512,7 +501,14 @@ fn gradient_kernel<N: Size>(
         if let ComptimeOption::Some(other) = other {
             others = other[at];
         }
-        let g = gated::<N>(dy[at], x, affine[lane], affine[all + lane], others, gate);
+        let mut scale = Vector::<f32, N>::new(0.0);
+        let mut shift = Vector::<f32, N>::new(0.0);
+        #[comptime]
+        if let ComptimeOption::Some(affine) = affine {
+            scale = affine[lane];
+            shift = affine[all + lane];
+        }
+        let g = gated::<N>(dy[at], x, scale, shift, others, gate);
         dx[at] = fma(g, factors[lane], fma(x, factors[all + lane], factors[2 * all + lane]));
     }
 }
@@ -526,7 +522,8 @@ pub struct Gradients {
 }
 
 /// The gradients of a normalisation by its batch's own statistics and of the activation after it.
-/// `other` is what the gate asks for: the result, or the second summand.
+/// `affine` and
+/// `other` are what the gate asks for: the scale and shift, and the result or the second summand.
 #[allow(clippy::too_many_arguments)]
 pub fn normalize_back(
     client: &Client,
@@ -534,7 +531,7 @@ pub fn normalize_back(
     x: &Buffer,
     [mean, variance]: [&Buffer; 2],
     gamma: &Buffer,
-    affine: &Buffer,
+    affine: Option<&Buffer>,
     other: Option<&Buffer>,
     gate: Gate,
     epsilon: f32,
@@ -561,7 +558,7 @@ pub fn normalize_back(
             dy.argument(of),
             x.argument(of),
             mean.argument(of),
-            affine.argument(of),
+            affine.map(|affine| affine.argument(of)).into(),
             other.map(|other| other.argument(of)).into(),
             partial.argument(of),
             rows.rows as u32,
@@ -573,8 +570,8 @@ pub fn normalize_back(
         );
         gradient_end_kernel::launch_unchecked(
             client,
-            CubeCount::new_1d(channels.div_ceil(END_CHANNELS) as u32),
-            CubeDim::new_1d((END_CHANNELS * END_UNITS) as u32),
+            CubeCount::new_1d(channels as u32),
+            CubeDim::new_1d(END_UNITS as u32),
             partial.argument(1),
             mean.argument(1),
             variance.argument(1),
@@ -594,7 +591,7 @@ pub fn normalize_back(
             of,
             dy.argument(of),
             x.argument(of),
-            affine.argument(of),
+            affine.map(|affine| affine.argument(of)).into(),
             factors.argument(of),
             other.map(|other| other.argument(of)).into(),
             gradients.x.argument(of),
@@ -623,4 +620,54 @@ pub fn gelu_back(client: &Client, dy: &Buffer, x: &Buffer) -> Buffer {
         gelu_back_kernel::launch_unchecked(client, count, dim, of, dy.argument(of), x.argument(of), dx.argument(of));
     }
     dx
+}
+
+#[cube(launch_unchecked)]
+fn follow_kernel(
+    mean: &[f32],
+    variance: &[f32],
+    batch_mean: &[f32],
+    batch_variance: &[f32],
+    new_mean: &mut [f32],
+    new_variance: &mut [f32],
+    keep: f32,
+    take_mean: f32,
+    take_variance: f32,
+) {
+    let at = ABSOLUTE_POS as usize;
+    if at < new_mean.len() {
+        new_mean[at] = mean[at] * keep + batch_mean[at] * take_mean;
+        new_variance[at] = variance[at] * keep + batch_variance[at] * take_variance;
+    }
+}
+
+/// Running means and variances times `keep`, plus those of a batch times their factors.
+pub fn follow(
+    client: &Client,
+    running: [&Buffer; 2],
+    batch: [&Buffer; 2],
+    keep: f32,
+    take: [f32; 2],
+) -> [Buffer; 2] {
+    let channels = running[0].length;
+    let new = [Buffer::new(client, channels), Buffer::new(client, channels)];
+    let (count, dim) = elementwise(channels);
+    // SAFETY: the kernel stays below the length that all six have.
+    unsafe {
+        follow_kernel::launch_unchecked(
+            client,
+            count,
+            dim,
+            running[0].argument(1),
+            running[1].argument(1),
+            batch[0].argument(1),
+            batch[1].argument(1),
+            new[0].argument(1),
+            new[1].argument(1),
+            keep,
+            take[0],
+            take[1],
+        );
+    }
+    new
 }

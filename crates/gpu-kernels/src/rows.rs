@@ -74,14 +74,14 @@ pub(crate) fn together<N: Size>(
 
 /// Cubes enough for `length` units.
 pub(crate) fn elementwise(length: usize) -> (CubeCount, CubeDim) {
-    let cubes = length.div_ceil(UNITS);
-    let across = cubes.min(32_768);
-    (
-        CubeCount::new_2d(across as u32, cubes.div_ceil(across.max(1)) as u32),
-        CubeDim::new_1d(UNITS as u32),
-    )
+    (cubes(length.div_ceil(UNITS)), CubeDim::new_1d(UNITS as u32))
 }
 
+/// So many cubes in two dimensions, each of which has a limit.
+pub(crate) fn cubes(count: usize) -> CubeCount {
+    let across = count.clamp(1, 32_768);
+    CubeCount::new_2d(across as u32, count.div_ceil(across) as u32)
+}
 
 #[cube(launch_unchecked)]
 fn sums_kernel<N: Size>(

@@ -2,8 +2,8 @@
 #![allow(missing_docs)]
 use cubecl::prelude::*;
 
-use super::{Sizes, SizesLaunch, Window, load};
-use crate::norm::{Activation, activate};
+use super::{Input, Sizes, SizesLaunch, Window, load};
+use crate::norm::{Activation, PART, activate};
 use crate::{Buffer, Quad, read, width, write};
 
 /// How the work of a convolution is cut.
@@ -21,48 +21,89 @@ pub struct Tile {
 impl Tile {
     /// Bytes of a cube's shared memory.
     fn shared(&self, window: &Window) -> usize {
-        let halo = |length: usize| (length - 1) * window.stride + window.size;
-        let cells = self.images * halo(self.rows) * halo(self.columns);
-        let images = cells * (self.chunk / 4 + 1);
         let weights = window.size * window.size * (self.chunk * self.channels / 4 + 1);
-        16 * (images + weights)
+        16 * (self.image_quads(window) + weights)
     }
 
-    /// What suits a convolution.
+    fn units(&self) -> usize {
+        self.channels / self.unit_channels * (self.images * self.rows * self.columns / self.unit_pixels)
+    }
+
+    /// Quads of a cube's memory for images, in which sums over its pixels are taken as well.
+    fn image_quads(&self, window: &Window) -> usize {
+        let halo = |length: usize| (length - 1) * window.stride + window.size;
+        let cells = self.images * halo(self.rows) * halo(self.columns);
+        (cells * (self.chunk / 4 + 1)).max(2 * self.units())
+    }
+
+    /// How many cubes share the pixels of the result.
+    pub(super) fn parts(&self, sizes: &[usize; 8]) -> usize {
+        let [batch, _, _, _, height, width, _, _] = *sizes;
+        batch.div_ceil(self.images) * height.div_ceil(self.rows) * width.div_ceil(self.columns)
+    }
+
+    /// What suits a convolution: the largest tile that its images and a cube's memory allow and of
+    /// which there are enough to keep a large device busy. Measured; see `docs/speed.md`.
     pub(super) fn new(client: &Client, sizes: &[usize; 8], window: &Window) -> Self {
+        let limit = client.properties().hardware.max_shared_memory_size.min(LARGEST_SHARED);
+        let all = Self::candidates(sizes);
+        let fits = |tile: &&Self| tile.shared(window) <= limit;
+        let wide = all.iter().filter(|tile| tile.cubes(sizes) >= ENOUGH_CUBES).find(fits);
+        let any = wide.or_else(|| all.iter().rev().find(fits));
+        any.copied().unwrap_or(Self { images: 1, rows: 4, columns: 4, channels: 16, unit_pixels: 4, unit_channels: 4, chunk: 4 })
+    }
+
+    /// From large to small.
+    fn candidates(sizes: &[usize; 8]) -> Vec<Self> {
         let [_, _, _, in_channels, height, width, out_channels, _] = *sizes;
-        let channels = [16, 32, 64].into_iter().find(|n| *n >= out_channels).unwrap_or(64);
-        let (images, rows, columns) = match height.max(width) {
-            1 => (32, 1, 1),
-            2..=4 => (4, 4, 4),
-            5..=8 => (1, 8, 8),
-            _ => (1, 8, 16),
+        let pixels = |count: usize| match height.max(width) {
+            1 => (count, 1, 1),
+            2..=4 => (count / 16, 4, 4),
+            5..=8 => (count / 64, 8, 8),
+            _ if count == 64 => (1, 8, 8),
+            _ => (1, count / 16, 16),
         };
-        let limit = client.properties().hardware.max_shared_memory_size;
-        let chunk = [16, 8, 4]
-            .into_iter()
-            .find(|chunk| {
-                let tile = Self { images, rows, columns, channels, unit_pixels: 4, unit_channels: 4, chunk: *chunk };
-                *chunk <= in_channels.next_multiple_of(4) && tile.shared(window) <= limit.min(32 << 10)
-            })
-            .unwrap_or(4);
-        let pixels = images * rows * columns;
-        let unit_pixels = if pixels * channels >= 128 * 32 { 8 } else { 4 };
-        Self { images, rows, columns, channels, unit_pixels, unit_channels: 4, chunk }
+        let mut tiles = Vec::new();
+        for (count, channels, side) in [(128, 128, 8), (256, 64, 8), (64, 64, 4), (128, 32, 4), (256, 16, 4), (64, 32, 4), (64, 16, 4)] {
+            if channels > 16 && channels / 2 >= out_channels {
+                continue;
+            }
+            for chunk in [8, 4] {
+                if chunk > in_channels.next_multiple_of(4) {
+                    continue;
+                }
+                let (images, rows, columns) = pixels(count);
+                tiles.push(Self { images, rows, columns, channels, unit_pixels: side, unit_channels: side, chunk });
+            }
+        }
+        tiles
+    }
+
+    fn cubes(&self, sizes: &[usize; 8]) -> usize {
+        self.parts(sizes) * sizes[6].div_ceil(self.channels)
     }
 }
+
+/// Cubes that keep the multiprocessors of a large device busy.
+const ENOUGH_CUBES: usize = 128;
+/// More of it leaves too few cubes on a multiprocessor.
+const LARGEST_SHARED: usize = 40 << 10;
 
 #[cube(launch_unchecked)]
 fn convolve<NX: Size, NY: Size>(
     x: &[Vector<f32, NX>],
+    affine: ComptimeOption<&[Vector<f32, NX>]>,
     weight: &[f32],
     y: &mut [Vector<f32, NY>],
     bias: ComptimeOption<&[f32]>,
     around: ComptimeOption<&[Vector<f32, NY>]>,
+    around_gate: ComptimeOption<&[Vector<f32, NY>]>,
+    partial: &mut [f32],
     sizes: Sizes,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] activation: Activation,
+    #[comptime] takes_moments: bool,
 ) {
     let taps = comptime!(window.size * window.size);
     let lanes = comptime!(tile.channels / tile.unit_channels);
@@ -78,7 +119,7 @@ fn convolve<NX: Size, NY: Size>(
     let tap_pitch = comptime!(tile.chunk * channel_quads + 1);
     let unit_quads = comptime!(tile.unit_channels / 4);
 
-    let mut xs = Shared::<[Quad]>::new_slice(comptime!(cells * pitch));
+    let mut xs = Shared::<[Quad]>::new_slice(comptime!(tile.image_quads(&window)));
     let mut ws = Shared::<[Quad]>::new_slice(comptime!(taps * tap_pitch));
 
     let unit = UNIT_POS as usize;
@@ -119,7 +160,7 @@ fn convolve<NX: Size, NY: Size>(
             let column = cell % halo_columns + column0 * window.stride;
             let row = cell / halo_columns % halo_rows + row0 * window.stride;
             let image = cell / comptime!(halo_columns * halo_rows) + image0;
-            xs[cell * pitch + quad] = load::<NX>(x, &sizes, image, row, column, chunk0 + quad * 4, window);
+            xs[cell * pitch + quad] = load::<NX>(x, affine, &sizes, image, row, column, chunk0 + quad * 4, window);
             e += units;
         }
         // Weights.
@@ -142,7 +183,7 @@ fn convolve<NX: Size, NY: Size>(
         for tap_row in 0..window.size {
             for tap_column in 0..window.size {
                 let at_x = (tap_row * halo_columns + tap_column) * pitch;
-                let at_w = (tap_row * window.size + tap_column) * tap_pitch + lane * unit_quads;
+                let at_w = (tap_row * window.size + tap_column) * tap_pitch + lane;
                 #[unroll]
                 for quad in 0..quads {
                     let mut values = Array::<Quad>::new(tile.unit_pixels);
@@ -154,7 +195,7 @@ fn convolve<NX: Size, NY: Size>(
                     for k in 0..4usize {
                         #[unroll]
                         for j in 0..unit_quads {
-                            let w = ws[at_w + comptime!((quad * 4 + k) * channel_quads + j)];
+                            let w = ws[at_w + comptime!((quad * 4 + k) * channel_quads + j * lanes)];
                             #[unroll]
                             for i in 0..tile.unit_pixels {
                                 let at = comptime!(i * unit_quads + j);
@@ -168,6 +209,67 @@ fn convolve<NX: Size, NY: Size>(
         chunk0 += tile.chunk;
     }
 
+    if comptime!(takes_moments) {
+        let rows = at_most(sizes.out_height as usize - row0, tile.rows);
+        let columns = at_most(sizes.out_width as usize - column0, tile.columns);
+        let images = at_most(sizes.batch as usize - image0, tile.images);
+        let count = f32::cast_from((rows * columns * images) as u32);
+        let tiles = tiles_across * ((sizes.out_height as usize + tile.rows - 1) / tile.rows);
+        let part = CUBE_POS_Z as usize * tiles + CUBE_POS_X as usize;
+        let channels = sizes.out_channels as usize;
+        #[unroll]
+        for j in 0..unit_quads {
+            // Differences from the tile's first pixel, so that squares do not swallow small deviations.
+            sync_cube();
+            if step == 0 {
+                xs[lane] = sums[j];
+            }
+            sync_cube();
+            let pivot = xs[lane];
+            sync_cube();
+            let mut sum = Quad::new(0.0);
+            let mut square = Quad::new(0.0);
+            #[unroll]
+            for i in 0..tile.unit_pixels {
+                let pixel = step + i * steps;
+                let column = pixel % tile.columns;
+                let row = pixel / tile.columns % tile.rows;
+                let image = pixel / comptime!(tile.columns * tile.rows);
+                if row < rows && column < columns && image < images {
+                    let d = sums[comptime!(i * unit_quads + j)] - pivot;
+                    sum += d;
+                    square = fma(d, d, square);
+                }
+            }
+            xs[unit] = sum;
+            xs[units + unit] = square;
+            #[unroll]
+            for level in 1..=comptime!(steps.ilog2() as usize) {
+                let half = comptime!(steps >> level);
+                sync_cube();
+                if step < half {
+                    xs[unit] = xs[unit] + xs[unit + half * lanes];
+                    xs[units + unit] = xs[units + unit] + xs[units + unit + half * lanes];
+                }
+            }
+            let channel = channel0 + (lane + comptime!(j * lanes)) * 4;
+            if step == 0 {
+                let sum = xs[unit];
+                let mean = sum / Quad::new(count);
+                let square = xs[units + unit] - sum * mean;
+                let at = part * comptime!(PART) * channels + channel;
+                #[unroll]
+                for k in 0..4usize {
+                    if channel + k < channels {
+                        partial[at + k] = pivot.extract(k) + mean.extract(k);
+                        partial[at + channels + k] = square.extract(k);
+                        partial[at + 2 * channels + k] = count;
+                    }
+                }
+            }
+        }
+    }
+
     #[unroll]
     for i in 0..tile.unit_pixels {
         let pixel = step + i * steps;
@@ -179,7 +281,7 @@ fn convolve<NX: Size, NY: Size>(
                 * sizes.out_channels as usize;
             #[unroll]
             for j in 0..unit_quads {
-                let channel = channel0 + lane * tile.unit_channels + j * 4;
+                let channel = channel0 + (lane + comptime!(j * lanes)) * 4;
                 if channel < sizes.out_channels as usize {
                     let channels = sizes.out_channels as usize;
                     let mut value = sums[comptime!(i * unit_quads + j)];
@@ -194,7 +296,18 @@ fn convolve<NX: Size, NY: Size>(
                     }
                     #[comptime]
                     if let ComptimeOption::Some(around) = around {
-                        value += read::<NY>(around, at + channel, channel, channels);
+                        let mut other = read::<NY>(around, at + channel, channel, channels);
+                        #[comptime]
+                        if let ComptimeOption::Some(gate) = around_gate {
+                            let gate = read::<NY>(gate, at + channel, channel, channels);
+                            #[unroll]
+                            for k in 0..4usize {
+                                if gate.extract(k) <= 0.0 {
+                                    other.insert(k, 0.0);
+                                }
+                            }
+                        }
+                        value += other;
                     }
                     let value = activate::<Const<4>>(value, activation);
                     write::<NY>(y, value, at + channel, channel, channels);
@@ -202,6 +315,15 @@ fn convolve<NX: Size, NY: Size>(
             }
         }
     }
+}
+
+#[cube]
+fn at_most(value: usize, #[comptime] limit: usize) -> usize {
+    let mut least = value;
+    if value > limit {
+        least = limit.runtime();
+    }
+    least
 }
 
 #[cube]
@@ -231,13 +353,21 @@ pub(super) fn sizes(of: [usize; 8]) -> SizesLaunch {
     SizesLaunch::new(batch, height, width, in_channels, out_height, out_width, out_channels, padding)
 }
 
+/// A second summand.
+#[derive(Clone, Copy, Debug)]
+pub struct Around<'a> {
+    pub images: &'a Buffer,
+    /// The summand counts only where this is above zero.
+    pub gate: Option<&'a Buffer>,
+}
+
 /// What follows a convolution.
 #[derive(Clone, Copy, Debug)]
 pub struct After<'a> {
     /// One number for each output channel.
     pub bias: Option<&'a Buffer>,
     /// A second summand, of the result's shape.
-    pub around: Option<&'a Buffer>,
+    pub around: Option<Around<'a>>,
     pub activation: Activation,
 }
 
@@ -249,10 +379,11 @@ impl After<'_> {
 #[allow(clippy::too_many_arguments)]
 pub(super) fn launch(
     client: &Client,
-    x: &Buffer,
+    x: Input<'_>,
     weight: &Buffer,
     y: &Buffer,
     after: After<'_>,
+    moments: Option<&Buffer>,
     of: [usize; 8],
     tile: Tile,
     window: Window,
@@ -263,24 +394,37 @@ pub(super) fn launch(
         out_channels.div_ceil(tile.channels) as u32,
         batch.div_ceil(tile.images) as u32,
     );
-    let units = tile.channels / tile.unit_channels * (tile.images * tile.rows * tile.columns / tile.unit_pixels);
+    let unused;
+    let partial = match moments {
+        Some(partial) => partial,
+        None => {
+            unused = Buffer::new(client, 1);
+            &unused
+        }
+    };
+    let (from, to) = (width(in_channels), width(out_channels));
+    let around = after.around;
     // SAFETY: the kernel checks every place against the sizes, which are those of the buffers.
     unsafe {
         convolve::launch_unchecked(
             client,
             count,
-            CubeDim::new_1d(units as u32),
-            width(in_channels),
-            width(out_channels),
-            x.argument(width(in_channels)),
+            CubeDim::new_1d(tile.units() as u32),
+            from,
+            to,
+            x.images.argument(from),
+            x.affine.map(|affine| affine.argument(from)).into(),
             weight.argument(1),
-            y.argument(width(out_channels)),
+            y.argument(to),
             after.bias.map(|bias| bias.argument(1)).into(),
-            after.around.map(|around| around.argument(width(out_channels))).into(),
+            around.map(|around| around.images.argument(to)).into(),
+            around.and_then(|around| around.gate).map(|gate| gate.argument(to)).into(),
+            partial.argument(1),
             sizes(of),
             tile,
             window,
             after.activation,
+            moments.is_some(),
         );
     }
 }

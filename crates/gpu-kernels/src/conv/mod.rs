@@ -4,8 +4,9 @@ pub mod weights;
 
 use cubecl::prelude::*;
 
-pub use forward::After;
+pub use forward::{After, Around};
 
+use crate::norm::{self, Moments};
 use crate::{Buffer, Quad, read, width};
 
 /// A square window of filters.
@@ -31,10 +32,13 @@ pub(crate) struct Sizes {
     pub padding: u32,
 }
 
-/// Four channels of a pixel of the padded and spread input.
+/// Four channels of a pixel of the padded and spread input, which `affine` normalises and a rectifier
+/// follows where there is one.
 #[cube]
+#[allow(clippy::too_many_arguments)]
 pub(crate) fn load<N: Size>(
     x: &[Vector<f32, N>],
+    affine: ComptimeOption<&[Vector<f32, N>]>,
     sizes: &Sizes,
     image: usize,
     row: usize,
@@ -60,8 +64,30 @@ pub(crate) fn load<N: Size>(
     if inside {
         let at = ((image * sizes.height as usize + at_row) * sizes.width as usize + at_column) * channels + channel;
         value = read::<N>(x, at, channel, channels);
+        #[comptime]
+        if let ComptimeOption::Some(affine) = affine {
+            let scale = read::<N>(affine, channel, channel, channels);
+            let shift = read::<N>(affine, channels + channel, channel, channels);
+            value = max(fma(value, scale, shift), Quad::new(0.0));
+        }
     }
     value
+}
+
+/// The input of a convolution.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// `[batch, height, width, channels]`.
+    pub images: &'a Buffer,
+    /// Scales and shifts, `[2 * channels]`, that normalise the images before a rectifier; without them
+    /// the images are taken as they are.
+    pub affine: Option<&'a Buffer>,
+}
+
+impl<'a> From<&'a Buffer> for Input<'a> {
+    fn from(images: &'a Buffer) -> Self {
+        Self { images, affine: None }
+    }
 }
 
 /// A convolution's shape.
@@ -87,6 +113,15 @@ impl Shape {
     pub fn out_width(&self) -> usize {
         self.out(self.width)
     }
+    fn out_length(&self) -> usize {
+        self.batch * self.out_height() * self.out_width() * self.out_channels
+    }
+    fn forward_window(&self) -> Window {
+        Window { size: self.size, stride: self.stride, spread: 1, flipped: false }
+    }
+    fn backward_window(&self) -> Window {
+        Window { size: self.size, stride: 1, spread: self.stride, flipped: true }
+    }
 }
 
 /// Sizes in the order of [`Sizes`].
@@ -102,61 +137,79 @@ fn backward_sizes(s: &Shape) -> [usize; 8] {
 
 /// `after(x * weight)`: `x` of `[batch, height, width, in_channels]`, `weight` of
 /// `[out_channels, in_channels, size, size]`.
-pub fn convolve(client: &Client, x: &Buffer, weight: &Buffer, after: After<'_>, shape: &Shape) -> Buffer {
-    let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
-    let tile = forward::Tile::new(client, &forward_sizes(shape), &window);
+pub fn convolve<'a>(client: &Client, x: impl Into<Input<'a>>, weight: &Buffer, after: After<'_>, shape: &Shape) -> Buffer {
+    let tile = forward::Tile::new(client, &forward_sizes(shape), &shape.forward_window());
     convolve_with(client, x, weight, after, shape, tile)
 }
 
 /// As [`convolve`], with the work cut as told.
-pub fn convolve_with(client: &Client, x: &Buffer, weight: &Buffer, after: After<'_>, shape: &Shape, tile: forward::Tile) -> Buffer {
-    let sizes = forward_sizes(shape);
-    let y = Buffer::new(client, shape.batch * shape.out_height() * shape.out_width() * shape.out_channels);
-    let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
-    forward::launch(client, x, weight, &y, after, sizes, tile, window);
+pub fn convolve_with<'a>(client: &Client, x: impl Into<Input<'a>>, weight: &Buffer, after: After<'_>, shape: &Shape, tile: forward::Tile) -> Buffer {
+    let y = Buffer::new(client, shape.out_length());
+    forward::launch(client, x.into(), weight, &y, after, None, forward_sizes(shape), tile, shape.forward_window());
     y
 }
 
-/// The gradient of [`convolve`] by `x`, and `around`.
-pub fn convolve_back(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<&Buffer>, shape: &Shape) -> Buffer {
-    let window = Window { size: shape.size, stride: 1, spread: shape.stride, flipped: true };
-    let tile = forward::Tile::new(client, &backward_sizes(shape), &window);
+/// `x * weight`, and its moments over batch and pixels.
+pub fn convolve_moments<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    weight: &Buffer,
+    shape: &Shape,
+    gamma: &Buffer,
+    beta: &Buffer,
+    epsilon: f32,
+) -> (Buffer, Moments) {
+    let sizes = forward_sizes(shape);
+    let tile = forward::Tile::new(client, &sizes, &shape.forward_window());
+    let y = Buffer::new(client, shape.out_length());
+    let parts = tile.parts(&sizes);
+    let partial = Buffer::new(client, parts * norm::PART * shape.out_channels);
+    forward::launch(client, x.into(), weight, &y, After::NOTHING, Some(&partial), sizes, tile, shape.forward_window());
+    let moments = norm::moments_end(client, &partial, parts, gamma, beta, epsilon);
+    (y, moments)
+}
+
+/// The gradient of [`convolve`] by `x`, and a summand.
+pub fn convolve_back(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<Around<'_>>, shape: &Shape) -> Buffer {
+    let tile = forward::Tile::new(client, &backward_sizes(shape), &shape.backward_window());
     convolve_back_with(client, dy, weight, around, shape, tile)
 }
 
 /// As [`convolve_back`], with the work cut as told.
-pub fn convolve_back_with(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<&Buffer>, shape: &Shape, tile: forward::Tile) -> Buffer {
+pub fn convolve_back_with(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<Around<'_>>, shape: &Shape, tile: forward::Tile) -> Buffer {
     let dx = Buffer::new(client, shape.batch * shape.height * shape.width * shape.in_channels);
-    let window = Window { size: shape.size, stride: 1, spread: shape.stride, flipped: true };
     let after = After { around, ..After::NOTHING };
-    forward::launch(client, dy, weight, &dx, after, backward_sizes(shape), tile, window);
+    forward::launch(client, dy.into(), weight, &dx, after, None, backward_sizes(shape), tile, shape.backward_window());
     dx
 }
 
 /// The gradient of [`convolve`] by its weights.
-pub fn weight_gradient(client: &Client, x: &Buffer, dy: &Buffer, shape: &Shape) -> Buffer {
+pub fn weight_gradient<'a>(client: &Client, x: impl Into<Input<'a>>, dy: &Buffer, shape: &Shape) -> Buffer {
     let (tile, cubes) = weights::Tile::new(client, shape);
     weight_gradient_with(client, x, dy, shape, tile, cubes)
 }
 
 /// As [`weight_gradient`], with the work cut as told and shared by about so many cubes.
-pub fn weight_gradient_with(client: &Client, x: &Buffer, dy: &Buffer, shape: &Shape, tile: weights::Tile, cubes: usize) -> Buffer {
-    let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
+pub fn weight_gradient_with<'a>(client: &Client, x: impl Into<Input<'a>>, dy: &Buffer, shape: &Shape, tile: weights::Tile, cubes: usize) -> Buffer {
+    let x = x.into();
+    let window = shape.forward_window();
     let all = shape.batch.div_ceil(tile.images) * shape.out_height().div_ceil(tile.rows) * shape.out_width().div_ceil(tile.columns);
     let channel_blocks = shape.in_channels.div_ceil(tile.in_channels) * shape.out_channels.div_ceil(tile.out_channels);
     let per_cube = all.div_ceil(cubes.div_ceil(channel_blocks).min(all));
     let parts = all.div_ceil(per_cube);
     let length = shape.in_channels * shape.out_channels * shape.size * shape.size;
     let partial = Buffer::new(client, parts * length);
+    let of = width(shape.in_channels);
     // SAFETY: the kernel checks every place against the sizes, which are those of the buffers.
     unsafe {
         weights::weight_gradient::launch_unchecked(
             client,
             CubeCount::new_2d(parts as u32, channel_blocks as u32),
             CubeDim::new_1d(tile.units(&window) as u32),
-            width(shape.in_channels),
+            of,
             width(shape.out_channels),
-            x.argument(width(shape.in_channels)),
+            x.images.argument(of),
+            x.affine.map(|affine| affine.argument(of)).into(),
             dy.argument(width(shape.out_channels)),
             partial.argument(1),
             forward::sizes(forward_sizes(shape)),
@@ -175,7 +228,7 @@ pub(crate) fn add_parts(client: &Client, partial: &Buffer, parts: usize, length:
     unsafe {
         weights::add_parts::launch_unchecked(
             client,
-            CubeCount::new_1d(length.div_ceil(weights::SUMS) as u32),
+            crate::rows::cubes(length.div_ceil(weights::SUMS)),
             CubeDim::new_1d((weights::SUMS * weights::UNITS_PER_SUM) as u32),
             partial.argument(1),
             total.argument(1),

@@ -20,15 +20,17 @@ pub struct Tile {
 impl Tile {
     /// What suits a convolution, and how many cubes share its work.
     pub(super) fn new(client: &Client, shape: &super::Shape) -> (Self, usize) {
-        let (images, rows, columns) = match shape.out_height().max(shape.out_width()) {
+        let channels = shape.in_channels.max(shape.out_channels);
+        let side = shape.out_height().max(shape.out_width());
+        let narrow = channels <= 16 || (channels < 128 && side <= 16);
+        let (images, rows, columns) = match side {
             1 => (32, 1, 1),
             2..=4 => (4, 4, 4),
-            5..=8 => (1, 8, 8),
+            5..=8 => (if narrow { 2 } else { 1 }, 8, 8),
             _ => (1, 8, 8),
         };
         let window = Window { size: shape.size, stride: shape.stride, spread: 1, flipped: false };
         let limit = client.properties().hardware.max_shared_memory_size;
-        let narrow = shape.in_channels.max(shape.out_channels) <= 16;
         let mut tile = Self {
             images,
             rows,
@@ -43,7 +45,7 @@ impl Tile {
         while tile.shared(&window) > limit && tile.in_channels > 4 {
             tile.in_channels = (tile.in_channels / 2).next_multiple_of(4);
         }
-        (tile, 512)
+        (tile, 256)
     }
 
     /// Bytes of a cube's shared memory.
@@ -63,6 +65,7 @@ impl Tile {
 #[cube(launch_unchecked)]
 pub(crate) fn weight_gradient<NX: Size, NY: Size>(
     x: &[Vector<f32, NX>],
+    affine: ComptimeOption<&[Vector<f32, NX>]>,
     dy: &[Vector<f32, NY>],
     partial: &mut [f32],
     sizes: Sizes,
@@ -121,7 +124,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                 let column = cell % halo_columns + column0 * stride;
                 let row = cell / halo_columns % halo_rows + row0 * stride;
                 let image = cell / comptime!(halo_columns * halo_rows) + image0;
-                xs[e] = load::<NX>(x, &sizes, image, row, column, in0 + e % in_quads * 4, window);
+                xs[e] = load::<NX>(x, affine, &sizes, image, row, column, in0 + e % in_quads * 4, window);
                 e += units;
             }
             let mut e = unit;
@@ -240,7 +243,7 @@ pub(crate) fn add_parts(partial: &[f32], total: &mut [f32], parts: u32, length: 
     let unit = UNIT_POS as usize;
     let of = unit % SUMS;
     let by = unit / SUMS;
-    let at = CUBE_POS_X as usize * SUMS + of;
+    let at = CUBE_POS as usize * SUMS + of;
     let mut sum = 0.0f32;
     if at < length as usize {
         let mut part = by;

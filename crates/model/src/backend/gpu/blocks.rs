@@ -4,9 +4,8 @@ use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::Buffer;
-use gpu_kernels::conv::{self, After};
+use gpu_kernels::conv::{self, After, Around, Input};
 use gpu_kernels::norm::{self, Activation, Gate, Moments};
-use gpu_kernels::update::gate;
 
 use super::tensors::{Images, row};
 use crate::backend::EPSILON;
@@ -54,52 +53,67 @@ impl Parameters {
 #[derive(Clone)]
 pub(super) struct Normed {
     pub output: Images,
-    pub moments: Moments,
+    mean: Buffer,
+    variance: Buffer,
+    affine: Buffer,
 }
 
 impl Normed {
-    /// The statistics of `output`, taken here.
-    pub fn take(output: Images, parameters: &Parameters, epsilon: f32) -> Self {
-        let moments = norm::moments(
-            &output.client,
-            &output.buffer,
-            output.channels,
-            &parameters.gamma,
-            &parameters.beta,
-            epsilon,
-        );
-        Self { output, moments }
-    }
-
-    /// What a forward pass kept.
-    pub fn recall(convolved: Convolved<Cube>, parameters: &Parameters, epsilon: f32) -> Self {
-        let output = Images::new(convolved.output);
-        let (mean, variance) = (row(convolved.mean), row(convolved.variance));
-        let affine = norm::affine(
-            &output.client,
-            &mean,
-            &variance,
-            &parameters.gamma,
-            &parameters.beta,
-            epsilon,
-        );
+    fn with(output: Images, moments: Moments) -> Self {
+        let Moments {
+            mean,
+            variance,
+            affine,
+        } = moments;
         Self {
             output,
-            moments: Moments {
-                mean,
-                variance,
-                affine,
-            },
+            mean,
+            variance,
+            affine,
         }
+    }
+
+    /// The statistics of `output`, taken here.
+    pub fn take(output: Images, parameters: &Parameters, epsilon: f32) -> Self {
+        let (gamma, beta) = (&parameters.gamma, &parameters.beta);
+        let (client, channels) = (&output.client, output.channels);
+        let moments = norm::moments(client, &output.buffer, channels, gamma, beta, epsilon);
+        Self::with(output, moments)
+    }
+
+    /// A convolution with the statistics of its output.
+    pub fn convolve(
+        x: &Images,
+        affine: Option<&Buffer>,
+        parameters: &Parameters,
+        [stride, padding]: [usize; 2],
+        epsilon: f32,
+    ) -> Self {
+        let shape = parameters.convolution(x, stride, padding);
+        let input = Input {
+            images: &x.buffer,
+            affine,
+        };
+        let (gamma, beta) = (&parameters.gamma, &parameters.beta);
+        let weight = &parameters.weight;
+        let (y, moments) =
+            conv::convolve_moments(&x.client, input, weight, &shape, gamma, beta, epsilon);
+        let size = [shape.out_height(), shape.out_width(), shape.out_channels];
+        Self::with(x.others(y, size), moments)
     }
 
     pub fn keep(self) -> Convolved<Cube> {
         let channels = self.output.channels;
         Convolved {
-            mean: self.output.beside(self.moments.mean, [channels]),
-            variance: self.output.beside(self.moments.variance, [channels]),
+            mean: self.output.beside(self.mean, [channels]),
+            variance: self.output.beside(self.variance, [channels]),
             output: self.output.tensor(),
         }
+    }
+
+    /// Its scale and shift.
+    pub fn affine(&self) -> &Buffer {
+        &self.affine
     }
 
     /// Normalised, and activated.
@@ -108,37 +122,67 @@ impl Normed {
     }
 
     /// Normalised, with a second summand, which may have a normalisation of its own, and activated.
-    pub fn plus(
-        &self,
-        around: Option<(&Images, Option<&Self>)>,
-        activation: Activation,
-    ) -> Images {
-        let around = around.map(|(images, normed)| {
-            (&images.buffer, normed.map(|normed| &normed.moments.affine))
-        });
+    pub fn plus(&self, around: Option<(&Images, Option<&Self>)>, activation: Activation) -> Images {
+        let around =
+            around.map(|(images, normed)| (&images.buffer, normed.map(|normed| &normed.affine)));
         let x = &self.output;
-        let y = norm::normalize(&x.client, &x.buffer, &self.moments.affine, around, activation);
+        let y = norm::normalize(&x.client, &x.buffer, &self.affine, around, activation);
         x.others(y, x.size())
     }
+}
 
-    /// The gradients by `output`, by scale and by shift.
+/// What a forward pass kept of a normalisation.
+pub(super) struct Kept {
+    output: Images,
+    mean: Buffer,
+    variance: Buffer,
+}
+
+impl Kept {
+    pub fn new(convolved: Convolved<Cube>) -> Self {
+        Self {
+            output: Images::new(convolved.output),
+            mean: row(convolved.mean),
+            variance: row(convolved.variance),
+        }
+    }
+
+    /// With its scale and shift, which are computed again.
+    pub fn normed(self, parameters: &Parameters, epsilon: f32) -> Normed {
+        let (gamma, beta) = (&parameters.gamma, &parameters.beta);
+        let client = &self.output.client;
+        let affine = norm::affine(client, &self.mean, &self.variance, gamma, beta, epsilon);
+        Normed {
+            output: self.output,
+            mean: self.mean,
+            variance: self.variance,
+            affine,
+        }
+    }
+
+    /// The gradients by `output`, by scale and by shift, where `y` is the result of the rectifier
+    /// behind, or of none.
     pub fn back(
         &self,
         dy: &Images,
         parameters: &Parameters,
-        other: Option<&Images>,
-        gate: Gate,
+        y: Option<&Images>,
         epsilon: f32,
     ) -> (Images, Buffer, Buffer) {
         let x = &self.output;
+        let gate = if y.is_some() {
+            Gate::Result
+        } else {
+            Gate::Open
+        };
         let gradients = norm::normalize_back(
             &x.client,
             &dy.buffer,
             &x.buffer,
-            [&self.moments.mean, &self.moments.variance],
+            [&self.mean, &self.variance],
             &parameters.gamma,
-            &self.moments.affine,
-            other.map(|other| &other.buffer),
+            None,
+            y.map(|y| &y.buffer),
             gate,
             epsilon,
         );
@@ -146,14 +190,35 @@ impl Normed {
     }
 }
 
-pub(super) fn convolve(
-    x: &Images,
-    parameters: &Parameters,
-    stride: usize,
-    padding: usize,
-) -> Images {
+impl Normed {
+    /// The gradients by `output`, by scale and by shift, where an activation follows at once.
+    pub fn back(
+        &self,
+        dy: &Images,
+        parameters: &Parameters,
+        activation: Activation,
+        epsilon: f32,
+    ) -> (Images, Buffer, Buffer) {
+        let x = &self.output;
+        let gradients = norm::normalize_back(
+            &x.client,
+            &dy.buffer,
+            &x.buffer,
+            [&self.mean, &self.variance],
+            &parameters.gamma,
+            Some(&self.affine),
+            None,
+            Gate::Own(activation),
+            epsilon,
+        );
+        (x.others(gradients.x, x.size()), gradients.gamma, gradients.beta)
+    }
+}
+
+pub(super) fn convolve(x: &Images, parameters: &Parameters, [stride, padding]: [usize; 2]) -> Images {
     let shape = parameters.convolution(x, stride, padding);
-    let y = conv::convolve(&x.client, &x.buffer, &parameters.weight, After::NOTHING, &shape);
+    let weight = &parameters.weight;
+    let y = conv::convolve(&x.client, &x.buffer, weight, After::NOTHING, &shape);
     x.others(y, [shape.out_height(), shape.out_width(), shape.out_channels])
 }
 
@@ -162,18 +227,20 @@ pub(super) fn by_input(
     x: &Images,
     dy: &Images,
     parameters: &Parameters,
-    around: Option<&Images>,
+    around: Option<Around<'_>>,
     [stride, padding]: [usize; 2],
 ) -> Images {
     let shape = parameters.convolution(x, stride, padding);
-    let around = around.map(|around| &around.buffer);
-    let dx = conv::convolve_back(&x.client, &dy.buffer, &parameters.weight, around, &shape);
+    let weight = &parameters.weight;
+    let dx = conv::convolve_back(&x.client, &dy.buffer, weight, around, &shape);
     x.others(dx, x.size())
 }
 
-/// The gradients by the parameters of a normalised convolution.
+/// The gradients by the parameters of a normalised convolution, whose input `affine` normalises
+/// before a rectifier where there is one.
 pub(super) fn by_parameters(
     x: &Images,
+    affine: Option<&Buffer>,
     dy: &Images,
     parameters: &Parameters,
     gamma: Buffer,
@@ -181,7 +248,11 @@ pub(super) fn by_parameters(
     [stride, padding]: [usize; 2],
 ) -> ConvNorm<Cube> {
     let shape = parameters.convolution(x, stride, padding);
-    let weight = conv::weight_gradient(&x.client, &x.buffer, &dy.buffer, &shape);
+    let input = Input {
+        images: &x.buffer,
+        affine,
+    };
+    let weight = conv::weight_gradient(&x.client, input, &dy.buffer, &shape);
     let channels = parameters.shape[0];
     ConvNorm {
         weight: x.beside(weight, parameters.shape),
@@ -197,7 +268,7 @@ pub(super) fn conv_norm_relu(
     padding: usize,
 ) -> ConvNormRelu<Cube> {
     let (x, parameters) = (Images::new(x), Parameters::new(parameters));
-    let normed = Normed::take(convolve(&x, &parameters, stride, padding), &parameters, EPSILON);
+    let normed = Normed::convolve(&x, None, &parameters, [stride, padding], EPSILON);
     ConvNormRelu {
         y: normed.activated(Activation::Relu).tensor(),
         convolved: normed.keep(),
@@ -213,16 +284,16 @@ pub(super) fn conv_norm_relu_back(
     wants_input: bool,
 ) -> ConvNormGradients<Cube> {
     let (images, parameters) = (Images::new(x.clone()), Parameters::new(parameters));
-    let normed = Normed::recall(forward.convolved, &parameters, EPSILON);
-    let own = Gate::Own(Activation::Relu);
-    let (d_output, gamma, beta) = normed.back(&Images::new(dy), &parameters, None, own, EPSILON);
+    let normed = Kept::new(forward.convolved).normed(&parameters, EPSILON);
+    let (d_output, gamma, beta) =
+        normed.back(&Images::new(dy), &parameters, Activation::Relu, EPSILON);
     ConvNormGradients {
         x: if wants_input {
             by_input(&images, &d_output, &parameters, None, window).tensor()
         } else {
             x
         },
-        parameters: by_parameters(&images, &d_output, &parameters, gamma, beta, window),
+        parameters: by_parameters(&images, None, &d_output, &parameters, gamma, beta, window),
     }
 }
 
@@ -252,9 +323,8 @@ pub(super) fn norm_relu_back(
     dy: CubeTensor,
 ) -> AffineGradients<Cube> {
     let parameters = alone(parameters);
-    let normed = Normed::recall(forward.convolved, &parameters, EPSILON);
-    let own = Gate::Own(Activation::Relu);
-    let (x, gamma, beta) = normed.back(&Images::new(dy), &parameters, None, own, EPSILON);
+    let normed = Kept::new(forward.convolved).normed(&parameters, EPSILON);
+    let (x, gamma, beta) = normed.back(&Images::new(dy), &parameters, Activation::Relu, EPSILON);
     let channels = x.channels;
     AffineGradients {
         parameters: Affine {
@@ -273,9 +343,9 @@ fn block(
     stride: usize,
     around: (&Images, Option<&Normed>),
 ) -> Residual<Cube> {
-    let of_first = Normed::take(convolve(x, first, stride, 1), first, EPSILON);
-    let middle = of_first.activated(Activation::Relu);
-    let of_second = Normed::take(convolve(&middle, second, 1, 1), second, EPSILON);
+    let of_first = Normed::convolve(x, None, first, [stride, 1], EPSILON);
+    let affine = Some(of_first.affine());
+    let of_second = Normed::convolve(&of_first.output, affine, second, [1, 1], EPSILON);
     Residual {
         y: of_second.plus(Some(around), Activation::Relu).tensor(),
         first: of_first.keep(),
@@ -297,22 +367,20 @@ pub(super) fn residual(
 fn block_back(
     x: &Images,
     [first, second]: [&Parameters; 2],
-    forward: Residual<Cube>,
+    [of_first, of_second]: [Kept; 2],
+    y: &Images,
     dy: &Images,
-    around: &Images,
+    around: Around<'_>,
     stride: usize,
 ) -> ResidualGradients<Cube> {
-    let y = Images::new(forward.y);
-    let of_first = Normed::recall(forward.first, first, EPSILON);
-    let of_second = Normed::recall(forward.second, second, EPSILON);
-    let (d_second, gamma, beta) = of_second.back(dy, second, Some(&y), Gate::Result, EPSILON);
-    let middle = of_first.activated(Activation::Relu);
-    let by_second = by_parameters(&middle, &d_second, second, gamma, beta, [1, 1]);
-    let d_middle = by_input(&middle, &d_second, second, None, [1, 1]);
-    let own = Gate::Own(Activation::Relu);
-    let (d_first, gamma, beta) = of_first.back(&d_middle, first, None, own, EPSILON);
+    let of_first = of_first.normed(first, EPSILON);
+    let (d_second, gamma, beta) = of_second.back(dy, second, Some(y), EPSILON);
+    let (middle, affine) = (&of_first.output, Some(of_first.affine()));
+    let by_second = by_parameters(middle, affine, &d_second, second, gamma, beta, [1, 1]);
+    let d_middle = by_input(middle, &d_second, second, None, [1, 1]);
+    let (d_first, gamma, beta) = of_first.back(&d_middle, first, Activation::Relu, EPSILON);
     ResidualGradients {
-        first: by_parameters(x, &d_first, first, gamma, beta, [stride, 1]),
+        first: by_parameters(x, None, &d_first, first, gamma, beta, [stride, 1]),
         x: by_input(x, &d_first, first, Some(around), [stride, 1]).tensor(),
         second: by_second,
     }
@@ -325,10 +393,14 @@ pub(super) fn residual_back(
     forward: Residual<Cube>,
     dy: CubeTensor,
 ) -> ResidualGradients<Cube> {
-    let (x, dy, y) = (Images::new(x), Images::new(dy), Images::new(forward.y.clone()));
-    let around = dy.others(gate(&dy.client, &dy.buffer, &y.buffer), dy.size());
+    let (x, dy, y) = (Images::new(x), Images::new(dy), Images::new(forward.y));
+    let around = Around {
+        images: &dy.buffer,
+        gate: Some(&y.buffer),
+    };
     let (first, second) = (Parameters::new(first), Parameters::new(second));
-    block_back(&x, [&first, &second], forward, &dy, &around, 1)
+    let kept = [Kept::new(forward.first), Kept::new(forward.second)];
+    block_back(&x, [&first, &second], kept, &y, &dy, around, 1)
 }
 
 pub(super) fn projected_residual(
@@ -338,7 +410,7 @@ pub(super) fn projected_residual(
 ) -> ProjectedResidual<Cube> {
     let x = Images::new(x);
     let projection = Parameters::new(projection);
-    let projected = Normed::take(convolve(&x, &projection, stride, 0), &projection, EPSILON);
+    let projected = Normed::convolve(&x, None, &projection, [stride, 0], EPSILON);
     let (first, second) = (Parameters::new(first), Parameters::new(second));
     let around = (&projected.output, Some(&projected));
     ProjectedResidual {
@@ -354,17 +426,21 @@ pub(super) fn projected_residual_back(
     dy: CubeTensor,
     stride: usize,
 ) -> ProjectedResidualGradients<Cube> {
-    let (x, dy) = (Images::new(x), Images::new(dy));
-    let y = Images::new(forward.main.y.clone());
+    let (x, dy, y) = (Images::new(x), Images::new(dy), Images::new(forward.main.y));
     let projection = Parameters::new(projection);
-    let projected = Normed::recall(forward.projection, &projection, EPSILON);
-    let (d_projected, gamma, beta) =
-        projected.back(&dy, &projection, Some(&y), Gate::Result, EPSILON);
-    let by_projection = by_parameters(&x, &d_projected, &projection, gamma, beta, [stride, 0]);
-    let around = by_input(&x, &d_projected, &projection, None, [stride, 0]);
+    let projected = Kept::new(forward.projection);
+    let (d_projected, gamma, beta) = projected.back(&dy, &projection, Some(&y), EPSILON);
+    let window = [stride, 0];
+    let by_projection = by_parameters(&x, None, &d_projected, &projection, gamma, beta, window);
+    let shortcut = by_input(&x, &d_projected, &projection, None, window);
+    let around = Around {
+        images: &shortcut.buffer,
+        gate: None,
+    };
     let (first, second) = (Parameters::new(first), Parameters::new(second));
+    let kept = [Kept::new(forward.main.first), Kept::new(forward.main.second)];
     ProjectedResidualGradients {
-        main: block_back(&x, [&first, &second], forward.main, &dy, &around, stride),
+        main: block_back(&x, [&first, &second], kept, &y, &dy, around, stride),
         projection: by_projection,
     }
 }

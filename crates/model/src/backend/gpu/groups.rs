@@ -3,11 +3,11 @@
 use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
-use gpu_kernels::conv::{self, After};
-use gpu_kernels::norm::{self, Activation, Gate};
+use gpu_kernels::conv::{self, After, Around};
+use gpu_kernels::norm::{self, Activation};
 use gpu_kernels::{pool, sums};
 
-use super::blocks::{Normed, Parameters, by_input, by_parameters, convolve};
+use super::blocks::{Kept, Normed, Parameters, by_input, by_parameters, convolve};
 use super::tensors::{Images, like, row};
 use crate::backend::types::{
     Affine, ConvGroup, ConvNorm, Pooled, ResidualConvGroup, ResidualConvGroupGradients,
@@ -24,7 +24,7 @@ struct Forward {
 }
 
 fn forward(x: &Images, first: &Parameters, second: &Parameters, epsilon: f32) -> Forward {
-    let output = convolve(x, first, 1, 1);
+    let output = convolve(x, first, [1, 1]);
     let size = output.size();
     let (maxima, places) =
         pool::max_pool(&x.client, &output.buffer, size, 2, None, Activation::None);
@@ -33,7 +33,7 @@ fn forward(x: &Images, first: &Parameters, second: &Parameters, epsilon: f32) ->
     let of_first = Normed::take(output.others(maxima, size), first, epsilon);
     let middle = of_first.activated(Activation::Gelu);
     Forward {
-        second: Normed::take(convolve(&middle, second, 1, 1), second, epsilon),
+        second: Normed::convolve(&middle, None, second, [1, 1], epsilon),
         first: of_first,
         places,
     }
@@ -71,7 +71,7 @@ pub(super) fn residual_conv_group(
     let forward = forward(&Images::new(x), &first, &second, epsilon);
     let around = forward.first.activated(Activation::Gelu);
     let inner = forward.second.activated(Activation::Gelu);
-    let of_third = Normed::take(convolve(&inner, &third, 1, 1), &third, epsilon);
+    let of_third = Normed::convolve(&inner, None, &third, [1, 1], epsilon);
     let y = of_third.plus(Some((&around, None)), Activation::Gelu);
     ResidualConvGroup {
         group: forward.keep(y),
@@ -91,13 +91,12 @@ fn first_back(
     wants_input: bool,
 ) -> (CubeTensor, ConvNorm<Cube>) {
     let images = Images::new(x.clone());
-    let own = Gate::Own(Activation::Gelu);
-    let (d_pooled, gamma, beta) = of_first.back(dy, first, None, own, epsilon);
+    let (d_pooled, gamma, beta) = of_first.back(dy, first, Activation::Gelu, epsilon);
     let places = places_of(places);
     let size = [images.height, images.width, first.shape[0]];
     let d = pool::max_pool_back(&images.client, &d_pooled.buffer, None, &places, size, 2);
     let d = images.others(d, size);
-    let gradients = by_parameters(&images, &d, first, gamma, beta, [1, 1]);
+    let gradients = by_parameters(&images, None, &d, first, gamma, beta, [1, 1]);
     let dx = if wants_input {
         by_input(&images, &d, first, None, [1, 1]).tensor()
     } else {
@@ -124,12 +123,11 @@ pub(super) fn conv_group_back(
     wants_input: bool,
 ) -> ResidualGradients<Cube> {
     let (first, second) = (Parameters::new(first), Parameters::new(second));
-    let of_first = Normed::recall(forward.first, &first, epsilon);
-    let of_second = Normed::recall(forward.second, &second, epsilon);
-    let own = Gate::Own(Activation::Gelu);
-    let (d_second, gamma, beta) = of_second.back(&Images::new(dy), &second, None, own, epsilon);
+    let of_first = Kept::new(forward.first).normed(&first, epsilon);
+    let of_second = Kept::new(forward.second).normed(&second, epsilon);
+    let (d_second, gamma, beta) = of_second.back(&Images::new(dy), &second, Activation::Gelu, epsilon);
     let middle = of_first.activated(Activation::Gelu);
-    let by_second = by_parameters(&middle, &d_second, &second, gamma, beta, [1, 1]);
+    let by_second = by_parameters(&middle, None, &d_second, &second, gamma, beta, [1, 1]);
     let d_middle = by_input(&middle, &d_second, &second, None, [1, 1]);
     let (x, by_first) =
         first_back(x, &first, &of_first, forward.places, &d_middle, epsilon, wants_input);
@@ -150,22 +148,26 @@ pub(super) fn residual_conv_group_back(
 ) -> ResidualConvGroupGradients<Cube> {
     let [first, second, third] = [first, second, third].map(Parameters::new);
     let group = forward.group;
-    let of_first = Normed::recall(group.first, &first, epsilon);
-    let of_second = Normed::recall(group.second, &second, epsilon);
-    let of_third = Normed::recall(forward.third, &third, epsilon);
+    let of_first = Kept::new(group.first).normed(&first, epsilon);
+    let of_second = Kept::new(group.second).normed(&second, epsilon);
+    let of_third = Kept::new(forward.third.clone()).normed(&third, epsilon);
+    let third_kept = Kept::new(forward.third);
     let around = of_first.activated(Activation::Gelu);
     let inner = of_second.activated(Activation::Gelu);
     let dy = Images::new(dy);
     // The gradient behind the last GELU goes both ways.
     let last = of_third.plus(Some((&around, None)), Activation::None);
     let dy = dy.others(norm::gelu_back(&dy.client, &dy.buffer, &last.buffer), dy.size());
-    let (d_third, gamma, beta) = of_third.back(&dy, &third, None, Gate::Open, epsilon);
-    let by_third = by_parameters(&inner, &d_third, &third, gamma, beta, [1, 1]);
+    let (d_third, gamma, beta) = third_kept.back(&dy, &third, None, epsilon);
+    let by_third = by_parameters(&inner, None, &d_third, &third, gamma, beta, [1, 1]);
     let d_inner = by_input(&inner, &d_third, &third, None, [1, 1]);
-    let own = Gate::Own(Activation::Gelu);
-    let (d_second, gamma, beta) = of_second.back(&d_inner, &second, None, own, epsilon);
-    let by_second = by_parameters(&around, &d_second, &second, gamma, beta, [1, 1]);
-    let d_around = by_input(&around, &d_second, &second, Some(&dy), [1, 1]);
+    let (d_second, gamma, beta) = of_second.back(&d_inner, &second, Activation::Gelu, epsilon);
+    let by_second = by_parameters(&around, None, &d_second, &second, gamma, beta, [1, 1]);
+    let around_gradient = Around {
+        images: &dy.buffer,
+        gate: None,
+    };
+    let d_around = by_input(&around, &d_second, &second, Some(around_gradient), [1, 1]);
     let (x, by_first) =
         first_back(x, &first, &of_first, group.places, &d_around, epsilon, wants_input);
     ResidualConvGroupGradients {

@@ -3,7 +3,7 @@
 use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
-use gpu_kernels::conv::{self, After, Shape};
+use gpu_kernels::conv::{self, After, Around, Shape};
 use gpu_kernels::norm::Activation;
 use gpu_kernels::update::{self, Sgd};
 use gpu_kernels::{loss, pool, sums};
@@ -63,7 +63,10 @@ pub(super) fn conv_bias(
     let around = around.map(Images::new);
     let after = After {
         bias: Some(&bias),
-        around: around.as_ref().map(|around| &around.buffer),
+        around: around.as_ref().map(|around| Around {
+            images: &around.buffer,
+            gate: None,
+        }),
         activation,
     };
     let y = conv::convolve(&x.client, &x.buffer, &weight, after, &shape);
