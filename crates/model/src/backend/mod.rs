@@ -35,7 +35,7 @@ pub use cpu_kernels::Precision;
 use types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -96,6 +96,17 @@ pub trait CnnBackend: Backend {
         dy: FloatTensor<Self>,
     ) -> AffineGradients<Self> {
         compose::norm_relu_backward(parameters, forward, dy)
+    }
+
+    /// Running statistics after a batch: `running * keep + batch * take`, where `take` holds the
+    /// factors of the batch's mean and of its biased variance.
+    fn follow_statistics(
+        #[extension_type] running: Statistics<Self>,
+        #[extension_type] batch: Statistics<Self>,
+        keep: f32,
+        take: [f32; 2],
+    ) -> Statistics<Self> {
+        compose::follow_statistics(running, batch, keep, take)
     }
 
     /// `x * weight`, a convolution with square strides and zero padding.

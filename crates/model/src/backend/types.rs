@@ -38,6 +38,15 @@ pub struct Convolved<B: Backend> {
     pub variance: FloatTensor<B>,
 }
 
+/// Means and variances by channel, each `[channels]`.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct Statistics<B: Backend> {
+    /// The means.
+    pub mean: FloatTensor<B>,
+    /// The variances.
+    pub variance: FloatTensor<B>,
+}
+
 /// What [`conv_norm_relu`](super::CnnBackend::conv_norm_relu) gives.
 #[derive(ExtensionType, Debug, Clone)]
 pub struct ConvNormRelu<B: Backend> {

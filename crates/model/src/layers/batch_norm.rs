@@ -1,11 +1,11 @@
 //! Batch normalisation with PyTorch's running statistics.
 
 use burn::backend::Dispatch;
-use burn::module::{Module, Param, RunningState};
+use burn::module::{Module, ModuleMapper, Param, RunningState};
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
 
-use crate::backend::types::{Affine, ConvNorm, Convolved};
+use crate::backend::types::{Affine, ConvNorm, Convolved, Statistics};
 use crate::backend::{CnnBackend, EPSILON};
 use crate::random::WeightSource;
 
@@ -105,8 +105,19 @@ impl BatchNorm {
         let count = (images * height * width) as f64;
         // One value a channel has no unbiased variance; PyTorch refuses it, here it counts as is.
         let unbiased = count / (count - 1.0).max(1.0);
-        follow(&self.running_mean, batch.mean, self.momentum, 1.0);
-        follow(&self.running_var, batch.variance, self.momentum, unbiased);
+        let running = Statistics {
+            mean: self.running_mean.value_sync().into_dispatch(),
+            variance: self.running_var.value_sync().into_dispatch(),
+        };
+        let batch = Statistics {
+            mean: batch.mean,
+            variance: batch.variance,
+        };
+        let keep = (1.0 - self.momentum) as f32;
+        let take = [self.momentum as f32, (unbiased * self.momentum) as f32];
+        let new = <Dispatch as CnnBackend>::follow_statistics(running, batch, keep, take);
+        replace(&self.running_mean, Tensor::from_dispatch(new.mean));
+        replace(&self.running_var, Tensor::from_dispatch(new.variance));
     }
 }
 
@@ -132,14 +143,18 @@ impl FoldedNorm {
     }
 }
 
-/// Moves a running statistic towards the batch's, times `factor`.
-fn follow(
-    running: &RunningState<Tensor<1>>,
-    batch: burn::backend::tensor::FloatTensor<Dispatch>,
-    momentum: f64,
-    factor: f64,
-) {
-    let kept = running.value_sync().mul_scalar(1.0 - momentum);
-    let batch = Tensor::<1>::from_dispatch(batch).detach();
-    running.update((kept + batch.mul_scalar(factor * momentum)).detach());
+/// Gives a running statistic a new value.
+fn replace(running: &RunningState<Tensor<1>>, value: Tensor<1>) {
+    struct Value(Tensor<1>);
+
+    impl ModuleMapper for Value {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let value = self.0.clone().into_dispatch();
+            Param::initialized(param.id, Tensor::from_dispatch(value))
+        }
+    }
+
+    // Copies share their value. An update by `RunningState::update` waits for other threads, and
+    // divides by their number, which costs a kernel of its own.
+    let _ = running.clone().map(&mut Value(value));
 }

@@ -16,7 +16,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 use super::CnnBackend;
 use super::types::{
     Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual,
-    Residual, ResidualConvGroup, SgdStep, Stepped,
+    Residual, ResidualConvGroup, SgdStep, Statistics, Stepped,
 };
 use backward::{
     ConvNormReluBackward, ConvReluPoolBackward, ConvolveBackward, CrossEntropyBackward,
@@ -381,6 +381,24 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let places = forward.indices.clone();
         let y = finish(kind, (forward.indices, size), forward.y);
         Pooled { y, indices: places }
+    }
+
+    fn follow_statistics(
+        running: Statistics<Self>,
+        batch: Statistics<Self>,
+        keep: f32,
+        take: [f32; 2],
+    ) -> Statistics<Self> {
+        // Statistics are no part of a graph.
+        let inner = |statistics: Statistics<Self>| Statistics {
+            mean: statistics.mean.into_primitive(),
+            variance: statistics.variance.into_primitive(),
+        };
+        let new = B::follow_statistics(inner(running), inner(batch), keep, take);
+        Statistics {
+            mean: constant::<B, C>(new.mean),
+            variance: constant::<B, C>(new.variance),
+        }
     }
 
     fn sgd_step(

@@ -8,7 +8,7 @@ use super::{conv_options, dim, input_backward, narrow, relu, relu_backward, wide
 use crate::backend::EPSILON;
 use crate::backend::types::{
     Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, Convolved,
-    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Statistics,
 };
 
 /// Mean over batch and pixels, `[1, channels, 1, 1]`.
@@ -63,6 +63,22 @@ pub(in crate::backend) fn norm_relu_backward<B: Backend>(
     AffineGradients {
         x,
         parameters: Affine { weight, bias },
+    }
+}
+
+pub(in crate::backend) fn follow_statistics<B: Backend>(
+    running: Statistics<B>,
+    batch: Statistics<B>,
+    keep: f32,
+    take: [f32; 2],
+) -> Statistics<B> {
+    let follow = |running, batch, take: f32| {
+        let kept = B::float_mul_scalar(running, keep.into());
+        B::float_add(kept, B::float_mul_scalar(batch, take.into()))
+    };
+    Statistics {
+        mean: follow(running.mean, batch.mean, take[0]),
+        variance: follow(running.variance, batch.variance, take[1]),
     }
 }
 

@@ -7,11 +7,11 @@ use gpu_kernels::Buffer;
 use gpu_kernels::conv::{self, After, Around, Input};
 use gpu_kernels::norm::{self, Activation, Gate, Moments};
 
-use super::tensors::{Images, row};
+use super::tensors::{Images, like, row};
 use crate::backend::EPSILON;
 use crate::backend::types::{
     Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, Convolved,
-    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients,
+    ProjectedResidual, ProjectedResidualGradients, Residual, ResidualGradients, Statistics,
 };
 
 type Cube = CubeBackend;
@@ -294,6 +294,27 @@ pub(super) fn conv_norm_relu_back(
             x
         },
         parameters: by_parameters(&images, None, &d_output, &parameters, gamma, beta, window),
+    }
+}
+
+pub(super) fn follow_statistics(
+    running: Statistics<Cube>,
+    batch: Statistics<Cube>,
+    keep: f32,
+    take: [f32; 2],
+) -> Statistics<Cube> {
+    let of = running.mean.clone();
+    let channels = of.shape()[0];
+    let [mean, variance] = norm::follow(
+        &of.client,
+        [&row(running.mean), &row(running.variance)],
+        [&row(batch.mean), &row(batch.variance)],
+        keep,
+        take,
+    );
+    Statistics {
+        mean: like(&of, mean, [channels]),
+        variance: like(&of, variance, [channels]),
     }
 }
 

@@ -20,7 +20,7 @@ use super::CnnBackend;
 use super::types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
 };
 
 impl CnnBackend for CubeBackend {
@@ -66,6 +66,15 @@ impl CnnBackend for CubeBackend {
         dy: FloatTensor<Self>,
     ) -> AffineGradients<Self> {
         blocks::norm_relu_back(parameters, forward, dy)
+    }
+
+    fn follow_statistics(
+        running: Statistics<Self>,
+        batch: Statistics<Self>,
+        keep: f32,
+        take: [f32; 2],
+    ) -> Statistics<Self> {
+        blocks::follow_statistics(running, batch, keep, take)
     }
 
     fn convolve(
