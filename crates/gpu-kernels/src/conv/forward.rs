@@ -31,32 +31,37 @@ impl Tile {
 
     /// Quads of a cube's memory for images, in which sums over its pixels are taken as well.
     fn image_quads(&self, window: &Window) -> usize {
-        let halo = |length: usize| (length - 1) * window.stride + window.size;
-        let cells = self.images * halo(self.rows) * halo(self.columns);
+        let cells = self.images * window.halo(self.rows) * window.halo(self.columns);
         (cells * (self.chunk / 4 + 1)).max(2 * self.units())
     }
 
+    /// How many cubes share the pixels of as many images of the result as a cube takes.
+    fn across(&self, sizes: &[usize; 8], window: &Window) -> usize {
+        let [_, _, _, _, height, width, _, _] = *sizes;
+        let tiles = |length: usize, tile: usize| length.div_ceil(window.spread).div_ceil(tile);
+        window.spread * window.spread * tiles(height, self.rows) * tiles(width, self.columns)
+    }
+
     /// How many cubes share the pixels of the result.
-    pub(super) fn parts(&self, sizes: &[usize; 8]) -> usize {
-        let [batch, _, _, _, height, width, _, _] = *sizes;
-        batch.div_ceil(self.images) * height.div_ceil(self.rows) * width.div_ceil(self.columns)
+    pub(super) fn parts(&self, sizes: &[usize; 8], window: &Window) -> usize {
+        sizes[0].div_ceil(self.images) * self.across(sizes, window)
     }
 
     /// What suits a convolution: the largest tile that its images and a cube's memory allow and of
     /// which there are enough to keep a large device busy. Measured; see `docs/speed.md`.
     pub(super) fn new(client: &Client, sizes: &[usize; 8], window: &Window) -> Self {
         let limit = client.properties().hardware.max_shared_memory_size.min(LARGEST_SHARED);
-        let all = Self::candidates(sizes);
+        let all = Self::candidates(sizes, window);
         let fits = |tile: &&Self| tile.shared(window) <= limit;
-        let wide = all.iter().filter(|tile| tile.cubes(sizes) >= ENOUGH_CUBES).find(fits);
+        let wide = all.iter().filter(|tile| tile.cubes(sizes, window) >= ENOUGH_CUBES).find(fits);
         let any = wide.or_else(|| all.iter().rev().find(fits));
         any.copied().unwrap_or(Self { images: 1, rows: 4, columns: 4, channels: 16, unit_pixels: 4, unit_channels: 4, chunk: 4 })
     }
 
     /// From large to small.
-    fn candidates(sizes: &[usize; 8]) -> Vec<Self> {
+    fn candidates(sizes: &[usize; 8], window: &Window) -> Vec<Self> {
         let [_, _, _, in_channels, height, width, out_channels, _] = *sizes;
-        let pixels = |count: usize| match height.max(width) {
+        let pixels = |count: usize| match height.max(width).div_ceil(window.spread) {
             1 => (count, 1, 1),
             2..=4 => (count / 16, 4, 4),
             5..=8 => (count / 64, 8, 8),
@@ -79,8 +84,8 @@ impl Tile {
         tiles
     }
 
-    fn cubes(&self, sizes: &[usize; 8]) -> usize {
-        self.parts(sizes) * sizes[6].div_ceil(self.channels)
+    fn cubes(&self, sizes: &[usize; 8], window: &Window) -> usize {
+        self.parts(sizes, window) * sizes[6].div_ceil(self.channels)
     }
 }
 
@@ -110,8 +115,8 @@ fn convolve<NX: Size, NY: Size>(
     let pixels = comptime!(tile.images * tile.rows * tile.columns);
     let steps = comptime!(pixels / tile.unit_pixels);
     let units = comptime!(lanes * steps);
-    let halo_rows = comptime!((tile.rows - 1) * window.stride + window.size);
-    let halo_columns = comptime!((tile.columns - 1) * window.stride + window.size);
+    let halo_rows = comptime!(window.halo(tile.rows));
+    let halo_columns = comptime!(window.halo(tile.columns));
     let cells = comptime!(tile.images * halo_rows * halo_columns);
     let quads = comptime!(tile.chunk / 4);
     let pitch = comptime!(quads + 1);
@@ -123,9 +128,35 @@ fn convolve<NX: Size, NY: Size>(
     let mut ws = Shared::<[Quad]>::new_slice(comptime!(taps * tap_pitch));
 
     let unit = UNIT_POS as usize;
-    let tiles_across = (sizes.out_width as usize + tile.columns - 1) / tile.columns;
-    let row0 = CUBE_POS_X as usize / tiles_across * tile.rows;
-    let column0 = CUBE_POS_X as usize % tiles_across * tile.columns;
+    let spread = comptime!(window.spread);
+    let class_height = (sizes.out_height as usize + spread - 1) / spread;
+    let class_width = (sizes.out_width as usize + spread - 1) / spread;
+    let tiles_across = (class_width + tile.columns - 1) / tile.columns;
+    let tiles = tiles_across * ((class_height + tile.rows - 1) / tile.rows);
+    let class = CUBE_POS_X as usize / tiles;
+    let place = CUBE_POS_X as usize % tiles;
+    let row0 = place / tiles_across * tile.rows;
+    let column0 = place % tiles_across * tile.columns;
+    // The pixels of a class see the same taps of a spread input, every `spread`th from the first.
+    let padding = sizes.padding as usize;
+    let mut class_row = 0usize;
+    let mut class_column = 0usize;
+    let mut first_row = 0usize;
+    let mut first_column = 0usize;
+    if comptime!(spread > 1) {
+        class_row = class / spread;
+        class_column = class % spread;
+        first_row = (padding + comptime!(spread * spread) - class_row) % spread;
+        first_column = (padding + comptime!(spread * spread) - class_column) % spread;
+    }
+    // Where the tile begins in the input. What is below zero wraps and is outside as well.
+    let mut from_row = row0 * window.stride - padding;
+    let mut from_column = column0 * window.stride - padding;
+    if comptime!(spread > 1) {
+        let ahead = comptime!(spread * 16);
+        from_row = row0 + (class_row + first_row + ahead - padding) / spread - 16;
+        from_column = column0 + (class_column + first_column + ahead - padding) / spread - 16;
+    }
     let channel0 = CUBE_POS_Y as usize * tile.channels;
     let image0 = CUBE_POS_Z as usize * tile.images;
 
@@ -157,10 +188,10 @@ fn convolve<NX: Size, NY: Size>(
         while e < comptime!(cells * quads) {
             let quad = e % quads;
             let cell = e / quads;
-            let column = cell % halo_columns + column0 * window.stride;
-            let row = cell / halo_columns % halo_rows + row0 * window.stride;
+            let column = cell % halo_columns + from_column;
+            let row = cell / halo_columns % halo_rows + from_row;
             let image = cell / comptime!(halo_columns * halo_rows) + image0;
-            xs[cell * pitch + quad] = load::<NX>(x, affine, &sizes, image, row, column, chunk0 + quad * 4, window);
+            xs[cell * pitch + quad] = load::<NX>(x, affine, &sizes, image, row, column, chunk0 + quad * 4);
             e += units;
         }
         // Weights.
@@ -180,9 +211,12 @@ fn convolve<NX: Size, NY: Size>(
         }
         sync_cube();
 
-        for tap_row in 0..window.size {
-            for tap_column in 0..window.size {
-                let at_x = (tap_row * halo_columns + tap_column) * pitch;
+        let mut tap_row = first_row;
+        let mut row_of_x = 0usize;
+        while tap_row < window.size {
+            let mut tap_column = first_column;
+            let mut at_x = row_of_x * comptime!(halo_columns * pitch);
+            while tap_column < window.size {
                 let at_w = (tap_row * window.size + tap_column) * tap_pitch + lane;
                 #[unroll]
                 for quad in 0..quads {
@@ -204,7 +238,11 @@ fn convolve<NX: Size, NY: Size>(
                         }
                     }
                 }
+                at_x += pitch;
+                tap_column += spread;
             }
+            row_of_x += 1;
+            tap_row += spread;
         }
         chunk0 += tile.chunk;
     }
@@ -214,7 +252,6 @@ fn convolve<NX: Size, NY: Size>(
         let columns = at_most(sizes.out_width as usize - column0, tile.columns);
         let images = at_most(sizes.batch as usize - image0, tile.images);
         let count = f32::cast_from((rows * columns * images) as u32);
-        let tiles = tiles_across * ((sizes.out_height as usize + tile.rows - 1) / tile.rows);
         let part = CUBE_POS_Z as usize * tiles + CUBE_POS_X as usize;
         let channels = sizes.out_channels as usize;
         #[unroll]
@@ -273,8 +310,8 @@ fn convolve<NX: Size, NY: Size>(
     #[unroll]
     for i in 0..tile.unit_pixels {
         let pixel = step + i * steps;
-        let column = pixel % tile.columns + column0;
-        let row = pixel / tile.columns % tile.rows + row0;
+        let column = (pixel % tile.columns + column0) * spread + class_column;
+        let row = (pixel / tile.columns % tile.rows + row0) * spread + class_row;
         let image = pixel / comptime!(tile.columns * tile.rows) + image0;
         if row < sizes.out_height as usize && column < sizes.out_width as usize && image < sizes.batch as usize {
             let at = ((image * sizes.out_height as usize + row) * sizes.out_width as usize + column)
@@ -388,9 +425,9 @@ pub(super) fn launch(
     tile: Tile,
     window: Window,
 ) {
-    let [batch, _, _, in_channels, out_height, out_width, out_channels, _] = of;
+    let [batch, _, _, in_channels, _, _, out_channels, _] = of;
     let count = CubeCount::new_3d(
-        (out_height.div_ceil(tile.rows) * out_width.div_ceil(tile.columns)) as u32,
+        tile.across(&of, &window) as u32,
         out_channels.div_ceil(tile.channels) as u32,
         batch.div_ceil(tile.images) as u32,
     );

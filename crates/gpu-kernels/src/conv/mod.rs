@@ -32,10 +32,20 @@ pub(crate) struct Sizes {
     pub padding: u32,
 }
 
-/// Four channels of a pixel of the padded and spread input, which `affine` normalises and a rectifier
-/// follows where there is one.
+impl Window {
+    /// How many rows of the input `length` rows of a tile need.
+    pub(crate) fn halo(&self, length: usize) -> usize {
+        if self.spread > 1 {
+            length - 1 + self.size.div_ceil(self.spread)
+        } else {
+            (length - 1) * self.stride + self.size
+        }
+    }
+}
+
+/// Four channels of a pixel of the input, which `affine` normalises and a rectifier follows where there
+/// is one; zeros outside of it.
 #[cube]
-#[allow(clippy::too_many_arguments)]
 pub(crate) fn load<N: Size>(
     x: &[Vector<f32, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
@@ -44,25 +54,16 @@ pub(crate) fn load<N: Size>(
     row: usize,
     column: usize,
     channel: usize,
-    #[comptime] window: Window,
 ) -> Quad {
     let mut value = Quad::new(0.0);
-    // Below zero is above every size.
-    let row = row - sizes.padding as usize;
-    let column = column - sizes.padding as usize;
-    let spread = comptime!(window.spread);
     let channels = sizes.in_channels as usize;
-    let mut inside = image < sizes.batch as usize && channel < channels;
-    let mut at_row = row;
-    let mut at_column = column;
-    if comptime!(spread > 1) {
-        inside = inside && row % spread == 0 && column % spread == 0;
-        at_row = row / spread;
-        at_column = column / spread;
-    }
-    inside = inside && at_row < sizes.height as usize && at_column < sizes.width as usize;
+    // Below zero is above every size.
+    let inside = image < sizes.batch as usize
+        && row < sizes.height as usize
+        && column < sizes.width as usize
+        && channel < channels;
     if inside {
-        let at = ((image * sizes.height as usize + at_row) * sizes.width as usize + at_column) * channels + channel;
+        let at = ((image * sizes.height as usize + row) * sizes.width as usize + column) * channels + channel;
         value = read::<N>(x, at, channel, channels);
         #[comptime]
         if let ComptimeOption::Some(affine) = affine {
@@ -162,7 +163,7 @@ pub fn convolve_moments<'a>(
     let sizes = forward_sizes(shape);
     let tile = forward::Tile::new(client, &sizes, &shape.forward_window());
     let y = Buffer::new(client, shape.out_length());
-    let parts = tile.parts(&sizes);
+    let parts = tile.parts(&sizes, &shape.forward_window());
     let partial = Buffer::new(client, parts * norm::PART * shape.out_channels);
     forward::launch(client, x.into(), weight, &y, After::NOTHING, Some(&partial), sizes, tile, shape.forward_window());
     let moments = norm::moments_end(client, &partial, parts, gamma, beta, epsilon);

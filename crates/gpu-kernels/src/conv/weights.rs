@@ -50,8 +50,7 @@ impl Tile {
 
     /// Bytes of a cube's shared memory.
     fn shared(&self, window: &Window) -> usize {
-        let halo = |length: usize| (length - 1) * window.stride + window.size;
-        let x = self.images * halo(self.rows) * halo(self.columns) * self.in_channels / 4;
+        let x = self.images * window.halo(self.rows) * window.halo(self.columns) * self.in_channels / 4;
         let dy = self.images * self.rows * self.columns * self.out_channels / 4;
         let together = self.in_channels * self.out_channels / 4 * window.size * window.size;
         16 * (x + dy + if self.groups > 1 { together } else { 0 })
@@ -78,8 +77,9 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
     let in_quads = comptime!(tile.in_channels / 4);
     let out_quads = comptime!(tile.out_channels / 4);
     let units = comptime!(tile.units(&window));
-    let halo_rows = comptime!((tile.rows - 1) * stride + size);
-    let halo_columns = comptime!((tile.columns - 1) * stride + size);
+    let halo_rows = comptime!(window.halo(tile.rows));
+    let halo_columns = comptime!(window.halo(tile.columns));
+    let padding = sizes.padding as usize;
     let cells = comptime!(tile.images * halo_rows * halo_columns);
     let pixels = comptime!(tile.images * tile.rows * tile.columns);
     let rows = comptime!(tile.images * tile.rows);
@@ -121,10 +121,11 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
             let mut e = unit;
             while e < comptime!(cells * in_quads) {
                 let cell = e / in_quads;
-                let column = cell % halo_columns + column0 * stride;
-                let row = cell / halo_columns % halo_rows + row0 * stride;
+                // What is below zero wraps and is outside as well.
+                let column = cell % halo_columns + column0 * stride - padding;
+                let row = cell / halo_columns % halo_rows + row0 * stride - padding;
                 let image = cell / comptime!(halo_columns * halo_rows) + image0;
-                xs[e] = load::<NX>(x, affine, &sizes, image, row, column, in0 + e % in_quads * 4, window);
+                xs[e] = load::<NX>(x, affine, &sizes, image, row, column, in0 + e % in_quads * 4);
                 e += units;
             }
             let mut e = unit;
