@@ -53,7 +53,7 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let batch: usize = arguments.next().map_or(128, |n| n.parse().expect("a batch"));
     let filter = arguments.next().unwrap_or_default();
-    let quick = arguments.next().is_some();
+    let what = arguments.next().unwrap_or_default();
     let client = cubecl::Device::default().client();
     let random = |length: usize| {
         let values: Vec<f32> = (0..length).map(|i| ((i * 7919 % 1000) as f32) / 1000.0 - 0.5).collect();
@@ -75,10 +75,10 @@ fn main() {
         report("y", "chosen".into(), seconds(&client, || drop(convolve(&client, &x, &w, After::NOTHING, &shape))));
         report("dx", "chosen".into(), seconds(&client, || drop(convolve_back(&client, &dy, &w, None, &shape))));
         report("dw", "chosen".into(), seconds(&client, || drop(weight_gradient(&client, &x, &dy, &shape))));
-        if quick {
-            continue;
-        }
         for (back, channels_out, channels_in, edge) in [(false, to, from, out), (true, from, to, side)] {
+            if !what.contains(if back { 'x' } else { 'y' }) {
+                continue;
+            }
             let mut results = Vec::new();
             let pixels: &[[usize; 3]] = match edge {
                 1 => &[[32, 1, 1], [64, 1, 1], [128, 1, 1]],
@@ -91,12 +91,14 @@ fn main() {
                     if channels > channels_out.next_multiple_of(16) {
                         continue;
                     }
-                    for (unit_pixels, unit_channels) in [(4, 4), (8, 4), (8, 8)] {
+                    for (unit_pixels, unit_channels) in [(4, 4), (8, 4), (8, 8), (16, 4)] {
                         for chunk in [8, 16] {
                             if chunk > channels_in.next_multiple_of(4) {
                                 continue;
                             }
-                            let tile = forward::Tile { images, rows, columns, channels, unit_pixels, unit_channels, chunk };
+                            let unit_columns = unit_pixels.min(columns);
+                            let unit_rows = unit_pixels / unit_columns;
+                            let tile = forward::Tile { images, rows, columns, channels, unit_columns, unit_rows, unit_channels, chunk };
                             let units = images * rows * columns / unit_pixels * (channels / unit_channels);
                             let s = if back { 1 } else { stride };
                             let halo = |n: usize| (n - 1) * s + size;
@@ -118,6 +120,9 @@ fn main() {
             for (time, how) in results.into_iter().take(4) {
                 report(if back { "dx" } else { "y" }, how, time);
             }
+        }
+        if !what.contains('w') {
+            continue;
         }
         let mut results = Vec::new();
         let pixels: &[[usize; 3]] = match out {

@@ -92,7 +92,7 @@ fn equal_loops() {
         let dy = random(seed as u64 + 40, batch * shape.out_height() * shape.out_width() * co);
         let [y_, dx_, dw_] = reference(&shape, &x, &w, &dy);
         let [bx, bw, bdy] = [&x, &w, &dy].map(|v| upload(&client, v));
-        let tile = forward::Tile { images: 1, rows: 4, columns: 8, channels: 16, unit_pixels: 4, unit_channels: 4, chunk: 8 };
+        let tile = forward::Tile { images: 1, rows: 4, columns: 8, channels: 16, unit_columns: 4, unit_rows: 1, unit_channels: 4, chunk: 8 };
         let y = convolve_with(&client, &bx, &bw, After::NOTHING, &shape, tile);
         let e = error(&download(&client, &y), &y_);
         assert!(e < 1e-6, "{shape:?}: forward {e}");

@@ -13,7 +13,9 @@ pub struct Tile {
     pub rows: usize,
     pub columns: usize,
     pub channels: usize,
-    pub unit_pixels: usize,
+    /// A unit computes so many pixels side by side, in so many rows.
+    pub unit_columns: usize,
+    pub unit_rows: usize,
     pub unit_channels: usize,
     pub chunk: usize,
 }
@@ -26,7 +28,7 @@ impl Tile {
     }
 
     fn units(&self) -> usize {
-        self.channels / self.unit_channels * (self.images * self.rows * self.columns / self.unit_pixels)
+        self.channels / self.unit_channels * (self.images * self.rows * self.columns / (self.unit_rows * self.unit_columns))
     }
 
     /// Quads of a cube's memory for images, in which sums over its pixels are taken as well.
@@ -55,7 +57,7 @@ impl Tile {
         let fits = |tile: &&Self| tile.shared(window) <= limit;
         let wide = all.iter().filter(|tile| tile.cubes(sizes, window) >= ENOUGH_CUBES).find(fits);
         let any = wide.or_else(|| all.iter().rev().find(fits));
-        any.copied().unwrap_or(Self { images: 1, rows: 4, columns: 4, channels: 16, unit_pixels: 4, unit_channels: 4, chunk: 4 })
+        any.copied().unwrap_or(Self { images: 1, rows: 4, columns: 4, channels: 16, unit_columns: 4, unit_rows: 1, unit_channels: 4, chunk: 4 })
     }
 
     /// From large to small.
@@ -78,7 +80,9 @@ impl Tile {
                     continue;
                 }
                 let (images, rows, columns) = pixels(count);
-                tiles.push(Self { images, rows, columns, channels, unit_pixels: side, unit_channels: side, chunk });
+                let unit_columns = side.min(columns);
+                let unit_rows = side / unit_columns;
+                tiles.push(Self { images, rows, columns, channels, unit_columns, unit_rows, unit_channels: side, chunk });
             }
         }
         tiles
@@ -112,8 +116,11 @@ fn convolve<NX: Size, NY: Size>(
 ) {
     let taps = comptime!(window.size * window.size);
     let lanes = comptime!(tile.channels / tile.unit_channels);
-    let pixels = comptime!(tile.images * tile.rows * tile.columns);
-    let steps = comptime!(pixels / tile.unit_pixels);
+    let unit_rows = comptime!(tile.unit_rows);
+    let unit_columns = comptime!(tile.unit_columns);
+    let unit_pixels = comptime!(unit_rows * unit_columns);
+    let steps_across = comptime!(tile.columns / unit_columns);
+    let steps = comptime!(tile.images * tile.rows / unit_rows * steps_across);
     let units = comptime!(lanes * steps);
     let halo_rows = comptime!(window.halo(tile.rows));
     let halo_columns = comptime!(window.halo(tile.columns));
@@ -163,19 +170,20 @@ fn convolve<NX: Size, NY: Size>(
     let lane = unit % lanes;
     let step = unit / lanes;
 
-    let mut bases = Array::<usize>::new(tile.unit_pixels);
+    let first_line = step / steps_across * unit_rows;
+    let unit_column = step % steps_across * unit_columns;
+
+    let mut bases = Array::<usize>::new(unit_rows);
     #[unroll]
-    for i in 0..tile.unit_pixels {
-        let pixel = step + i * steps;
-        let column = pixel % tile.columns;
-        let row = pixel / tile.columns % tile.rows;
-        let image = pixel / comptime!(tile.columns * tile.rows);
-        bases[i] = ((image * halo_rows + row * window.stride) * halo_columns + column * window.stride) * pitch;
+    for r in 0..unit_rows {
+        let line = first_line + r;
+        let row = line / tile.rows * halo_rows + line % tile.rows * window.stride;
+        bases[r] = (row * halo_columns + unit_column * window.stride) * pitch;
     }
 
-    let mut sums = Array::<Quad>::new(comptime!(tile.unit_pixels * unit_quads));
+    let mut sums = Array::<Quad>::new(comptime!(unit_pixels * unit_quads));
     #[unroll]
-    for i in 0..comptime!(tile.unit_pixels * unit_quads) {
+    for i in 0..comptime!(unit_pixels * unit_quads) {
         sums[i] = Quad::new(0.0);
     }
 
@@ -211,35 +219,47 @@ fn convolve<NX: Size, NY: Size>(
         }
         sync_cube();
 
+        // Pixels side by side share most of what they read, which stays in registers.
+        let needed = comptime!((unit_columns - 1) * window.stride + window.size.div_ceil(spread));
         let mut tap_row = first_row;
         let mut row_of_x = 0usize;
         while tap_row < window.size {
-            let mut tap_column = first_column;
-            let mut at_x = row_of_x * comptime!(halo_columns * pitch);
-            while tap_column < window.size {
-                let at_w = (tap_row * window.size + tap_column) * tap_pitch + lane;
+            for quad in 0..quads {
+                let mut values = Array::<Quad>::new(comptime!(unit_rows * needed));
                 #[unroll]
-                for quad in 0..quads {
-                    let mut values = Array::<Quad>::new(tile.unit_pixels);
+                for r in 0..unit_rows {
+                    let at_x = bases[r] + row_of_x * comptime!(halo_columns * pitch) + quad;
                     #[unroll]
-                    for i in 0..tile.unit_pixels {
-                        values[i] = xs[bases[i] + at_x + quad];
+                    for c in 0..needed {
+                        values[comptime!(r * needed + c)] = xs[at_x + comptime!(c * pitch)];
                     }
-                    #[unroll]
-                    for k in 0..4usize {
+                }
+                #[unroll]
+                for tap in 0..comptime!(window.size.div_ceil(spread)) {
+                    let tap_column = first_column + comptime!(tap * spread);
+                    if comptime!(spread == 1) || tap_column < window.size {
+                        let at_w = (tap_row * window.size + tap_column) * tap_pitch
+                            + quad * comptime!(4 * channel_quads)
+                            + lane;
                         #[unroll]
-                        for j in 0..unit_quads {
-                            let w = ws[at_w + comptime!((quad * 4 + k) * channel_quads + j * lanes)];
+                        for k in 0..4usize {
                             #[unroll]
-                            for i in 0..tile.unit_pixels {
-                                let at = comptime!(i * unit_quads + j);
-                                sums[at] = fma(w, Quad::new(values[i].extract(k)), sums[at]);
+                            for j in 0..unit_quads {
+                                let w = ws[at_w + comptime!(k * channel_quads + j * lanes)];
+                                #[unroll]
+                                for i in 0..unit_pixels {
+                                    let from = comptime!(
+                                        i / unit_columns * needed
+                                            + i % unit_columns * window.stride
+                                            + tap
+                                    );
+                                    let at = comptime!(i * unit_quads + j);
+                                    sums[at] = fma(w, Quad::new(values[from].extract(k)), sums[at]);
+                                }
                             }
                         }
                     }
                 }
-                at_x += pitch;
-                tap_column += spread;
             }
             row_of_x += 1;
             tap_row += spread;
@@ -267,11 +287,11 @@ fn convolve<NX: Size, NY: Size>(
             let mut sum = Quad::new(0.0);
             let mut square = Quad::new(0.0);
             #[unroll]
-            for i in 0..tile.unit_pixels {
-                let pixel = step + i * steps;
-                let column = pixel % tile.columns;
-                let row = pixel / tile.columns % tile.rows;
-                let image = pixel / comptime!(tile.columns * tile.rows);
+            for i in 0..unit_pixels {
+                let line = first_line + comptime!(i / unit_columns);
+                let column = unit_column + comptime!(i % unit_columns);
+                let row = line % tile.rows;
+                let image = line / tile.rows;
                 if row < rows && column < columns && image < images {
                     let d = sums[comptime!(i * unit_quads + j)] - pivot;
                     sum += d;
@@ -308,11 +328,11 @@ fn convolve<NX: Size, NY: Size>(
     }
 
     #[unroll]
-    for i in 0..tile.unit_pixels {
-        let pixel = step + i * steps;
-        let column = (pixel % tile.columns + column0) * spread + class_column;
-        let row = (pixel / tile.columns % tile.rows + row0) * spread + class_row;
-        let image = pixel / comptime!(tile.columns * tile.rows) + image0;
+    for i in 0..unit_pixels {
+        let line = first_line + comptime!(i / unit_columns);
+        let column = (unit_column + comptime!(i % unit_columns) + column0) * spread + class_column;
+        let row = (line % tile.rows + row0) * spread + class_row;
+        let image = line / tile.rows + image0;
         if row < sizes.out_height as usize && column < sizes.out_width as usize && image < sizes.batch as usize {
             let at = ((image * sizes.out_height as usize + row) * sizes.out_width as usize + column)
                 * sizes.out_channels as usize;
