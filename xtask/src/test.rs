@@ -43,7 +43,8 @@ fn documentation() -> u8 {
 
 /// Lints and tests of what needs an adapter, for which a software one is enough.
 pub fn wgpu() -> u8 {
-    let packages = ["--package", "model", "--package", "trainer"];
+    let packages = ["gpu-kernels", "model", "trainer"].map(|name| ["--package", name]);
+    let packages = packages.concat();
     let with_wgpu = [&packages[..], &["--features", "wgpu"]].concat();
     let lints = ["--all-targets", "--", "--deny", "warnings"];
     match cargo(&[&["clippy"][..], &with_wgpu, &lints].concat()) {

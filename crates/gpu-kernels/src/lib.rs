@@ -1,7 +1,29 @@
-//! Kernels for convolutional networks on a GPU.
-#![allow(missing_docs)]
+//! Kernels for convolutional networks on a GPU, in float32, for every runtime of CubeCL.
+//!
+//! | module | what it computes |
+//! | --- | --- |
+//! | [`conv`] | convolutions with square windows, forward and backward, with what stands before and after |
+//! | [`moments`] | means and variances by channel |
+//! | [`norm`] | normalisation and its gradients |
+//! | [`activation`] | what follows them |
+//! | [`pool`] | largest and mean values of windows |
+//! | [`loss`] | cross-entropy |
+//! | [`update`] | the optimiser's step |
+//!
+//! Images are `[batch, height, width, channels]` in memory. A kernel is enqueued and its result handed
+//! out at once: nothing here waits for the device. Every sum has a fixed partition and a fixed order,
+//! so that the same numbers give the same result again on the same device.
+//!
+//! The words are CubeCL's: a *unit* is a thread, a *cube* a group of units with shared memory. Kernels are
+//! launched without CubeCL's own checks of bounds, which cost more than the work: each checks its places
+//! against the sizes that it is given, and each function here takes those from its buffers.
+#![cfg(feature = "wgpu")]
+#![allow(unsafe_code)]
+
+pub mod activation;
 pub mod conv;
 pub mod loss;
+pub mod moments;
 pub mod norm;
 pub mod pool;
 mod rows;
@@ -14,21 +36,28 @@ use cubecl::prelude::*;
 /// Four numbers that lie side by side.
 pub(crate) type Quad = Vector<f32, Const<4>>;
 
-/// Numbers of a device.
+/// Numbers of a device, of four bytes each, side by side.
 #[derive(Clone, Debug)]
 pub struct Buffer {
+    /// Where they are.
     pub handle: cubecl::server::Handle,
+    /// How many they are.
     pub length: usize,
 }
 
 impl Buffer {
+    /// Room for so many numbers, which are any.
+    #[must_use]
     pub fn new(client: &Client, length: usize) -> Self {
-        Self { handle: client.empty(length * 4), length }
+        Self {
+            handle: client.empty(length * 4),
+            length,
+        }
     }
 
     /// As vectors of `width` numbers.
     pub(crate) fn argument(&self, width: usize) -> BufferArg {
-        // SAFETY: a buffer holds `length` numbers.
+        // SAFETY: a buffer holds `length` numbers of four bytes.
         unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.length / width) }
     }
 }
@@ -40,7 +69,12 @@ pub(crate) fn width(channels: usize) -> usize {
 
 /// Four channels from `channel` on, the first of which lies `at`; zeros past the last of `channels`.
 #[cube]
-pub(crate) fn read<N: Size>(x: &[Vector<f32, N>], at: usize, channel: usize, channels: usize) -> Quad {
+pub(crate) fn read<N: Size>(
+    x: &[Vector<f32, N>],
+    at: usize,
+    channel: usize,
+    channels: usize,
+) -> Quad {
     let mut value = Quad::new(0.0);
     let of = N::value();
     if comptime!(of == 4) {
@@ -62,7 +96,13 @@ pub(crate) fn read<N: Size>(x: &[Vector<f32, N>], at: usize, channel: usize, cha
 
 /// Stores what [`read`] reads.
 #[cube]
-pub(crate) fn write<N: Size>(y: &mut [Vector<f32, N>], value: Quad, at: usize, channel: usize, channels: usize) {
+pub(crate) fn write<N: Size>(
+    y: &mut [Vector<f32, N>],
+    value: Quad,
+    at: usize,
+    channel: usize,
+    channels: usize,
+) {
     let of = N::value();
     if comptime!(of == 4) {
         let mut whole = Vector::<f32, N>::new(0.0);

@@ -56,7 +56,8 @@ fn cross_entropy_kernel(
     for level in 1..=comptime!(UNITS.ilog2() as usize) {
         let half = comptime!(UNITS >> level);
         if unit < half {
-            shared[unit] = shared[unit] + shared[unit + half];
+            let other = shared[unit + half];
+            shared[unit] += other;
         }
         sync_cube();
     }
@@ -67,7 +68,12 @@ fn cross_entropy_kernel(
 
 /// The mean cross-entropy of `logits`, `[batch, classes]`, against `targets`, integers `[batch]`, and its
 /// gradient by the logits.
-pub fn cross_entropy(client: &Client, logits: &Buffer, targets: &Buffer, smoothing: f32) -> (Buffer, Buffer) {
+pub fn cross_entropy(
+    client: &Client,
+    logits: &Buffer,
+    targets: &Buffer,
+    smoothing: f32,
+) -> (Buffer, Buffer) {
     let batch = targets.length;
     let (loss, gradient) = (Buffer::new(client, 1), Buffer::new(client, logits.length));
     // SAFETY: the kernel reads and writes below `batch * classes`, the length of the logits.

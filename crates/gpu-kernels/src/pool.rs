@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use crate::norm::{Activation, activate};
+use crate::activation::{Activation, activate};
 use crate::rows::elementwise;
 use crate::{Buffer, width};
 
@@ -25,19 +25,23 @@ fn max_pool_kernel<N: Size>(
     #[comptime] window: usize,
     #[comptime] activation: Activation,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < y.len() {
         let lanes = pooling.lanes as usize;
         let lane = at % lanes;
         let column = at / lanes % pooling.out_width as usize;
         let row = at / lanes / pooling.out_width as usize % pooling.out_height as usize;
         let image = at / lanes / pooling.out_width as usize / pooling.out_height as usize;
-        let first = ((image * pooling.height as usize + row * window) * pooling.width as usize + column * window) * lanes + lane;
+        let first = ((image * pooling.height as usize + row * window) * pooling.width as usize
+            + column * window)
+            * lanes
+            + lane;
         let mut best = x[first];
         let mut place = Vector::<i32, N>::new(0);
         #[unroll]
         for i in 1..comptime!(window * window) {
-            let value = x[first + (comptime!(i / window) * pooling.width as usize + comptime!(i % window)) * lanes];
+            let value = x[first
+                + (comptime!(i / window) * pooling.width as usize + comptime!(i % window)) * lanes];
             #[unroll]
             for k in 0..N::value() {
                 if value.extract(k) > best.extract(k) {
@@ -105,7 +109,7 @@ fn max_pool_back_kernel<N: Size>(
     pooling: Pooling,
     #[comptime] window: usize,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < dx.len() {
         let lanes = pooling.lanes as usize;
         let lane = at % lanes;
@@ -113,8 +117,11 @@ fn max_pool_back_kernel<N: Size>(
         let row = at / lanes / pooling.width as usize % pooling.height as usize;
         let image = at / lanes / pooling.width as usize / pooling.height as usize;
         let mut value = Vector::<f32, N>::new(0.0);
-        if row / window < pooling.out_height as usize && column / window < pooling.out_width as usize {
-            let from = ((image * pooling.out_height as usize + row / window) * pooling.out_width as usize
+        if row / window < pooling.out_height as usize
+            && column / window < pooling.out_width as usize
+        {
+            let from = ((image * pooling.out_height as usize + row / window)
+                * pooling.out_width as usize
                 + column / window)
                 * lanes
                 + lane;
@@ -182,7 +189,7 @@ pub fn max_pool_back(
 
 #[cube(launch_unchecked)]
 fn mean_kernel<N: Size>(x: &[Vector<f32, N>], y: &mut [Vector<f32, N>], lanes: u32, pixels: u32) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < y.len() {
         let lanes = lanes as usize;
         let first = at / lanes * pixels as usize * lanes + at % lanes;
@@ -216,8 +223,13 @@ pub fn mean(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> Buff
 }
 
 #[cube(launch_unchecked)]
-fn mean_back_kernel<N: Size>(dy: &[Vector<f32, N>], dx: &mut [Vector<f32, N>], lanes: u32, pixels: u32) {
-    let at = ABSOLUTE_POS as usize;
+fn mean_back_kernel<N: Size>(
+    dy: &[Vector<f32, N>],
+    dx: &mut [Vector<f32, N>],
+    lanes: u32,
+    pixels: u32,
+) {
+    let at = ABSOLUTE_POS;
     if at < dx.len() {
         let lanes = lanes as usize;
         let from = at / (lanes * pixels as usize) * lanes + at % lanes;
@@ -248,7 +260,7 @@ pub fn mean_back(client: &Client, dy: &Buffer, pixels: usize, channels: usize) -
 
 #[cube(launch_unchecked)]
 fn max_kernel(x: &[f32], y: &mut [f32], places: &mut [i32], channels: u32, pixels: u32) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < y.len() {
         let channels = channels as usize;
         let first = at / channels * pixels as usize * channels + at % channels;
@@ -290,7 +302,7 @@ pub fn max(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> (Buff
 
 #[cube(launch_unchecked)]
 fn max_back_kernel(dy: &[f32], places: &[i32], dx: &mut [f32], channels: u32, pixels: u32) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < dx.len() {
         let channels = channels as usize;
         let from = at / (channels * pixels as usize) * channels + at % channels;
@@ -303,7 +315,13 @@ fn max_back_kernel(dy: &[f32], places: &[i32], dx: &mut [f32], channels: u32, pi
 }
 
 /// The gradient of [`max`].
-pub fn max_back(client: &Client, dy: &Buffer, places: &Buffer, pixels: usize, channels: usize) -> Buffer {
+pub fn max_back(
+    client: &Client,
+    dy: &Buffer,
+    places: &Buffer,
+    pixels: usize,
+    channels: usize,
+) -> Buffer {
     let dx = Buffer::new(client, dy.length * pixels);
     let (count, dim) = elementwise(dx.length);
     // SAFETY: the kernel stays below the length of `dx`, which is that of `dy` times `pixels`.

@@ -1,8 +1,7 @@
-//! Rows of channels, and their sums.
+//! How rows of channels are shared out, and sums over them.
 
 use cubecl::prelude::*;
 
-use crate::conv::add_parts;
 use crate::{Buffer, width};
 
 /// Units of a cube that reads rows.
@@ -13,12 +12,19 @@ const MAX_CUBES: usize = 512;
 /// How rows are shared out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows {
+    /// Channels that are read at once.
     pub width: usize,
+    /// Units of a cube side by side, each with channels of its own.
     pub lanes: usize,
+    /// Blocks of lanes that all channels need.
     pub blocks: usize,
+    /// Units of a cube: its lanes, several times.
     pub units: usize,
+    /// All rows.
     pub rows: usize,
+    /// Cubes that share the rows.
     pub cubes: usize,
+    /// Rows of a cube; the last may have fewer.
     pub per_cube: usize,
 }
 
@@ -150,5 +156,59 @@ pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize)
             rows.units,
         );
     }
-    if rows.cubes == 1 { partial } else { add_parts(client, &partial, rows.cubes, channels) }
+    if rows.cubes == 1 {
+        partial
+    } else {
+        add_parts(client, &partial, rows.cubes, channels)
+    }
+}
+
+/// Units of a cube of [`add_parts`]: so many sums, each by so many units.
+const SUMS: usize = 32;
+const UNITS_PER_SUM: usize = 8;
+
+/// The sums of `parts` parts of `length` numbers each, in an order that never changes.
+#[cube(launch_unchecked)]
+fn add_parts_kernel(partial: &[f32], total: &mut [f32], parts: u32, length: u32) {
+    let mut shared = Shared::<[f32]>::new_slice(comptime!(SUMS * UNITS_PER_SUM));
+    let unit = UNIT_POS as usize;
+    let of = unit % SUMS;
+    let by = unit / SUMS;
+    let at = CUBE_POS * SUMS + of;
+    let mut sum = 0.0f32;
+    if at < length as usize {
+        let mut part = by;
+        while part < parts as usize {
+            sum += partial[part * length as usize + at];
+            part += UNITS_PER_SUM;
+        }
+    }
+    shared[unit] = sum;
+    sync_cube();
+    if by == 0 && at < length as usize {
+        let mut all = 0.0f32;
+        #[unroll]
+        for i in 0..UNITS_PER_SUM {
+            all += shared[comptime!(i * SUMS) + of];
+        }
+        total[at] = all;
+    }
+}
+
+/// The sums of `parts` parts of `length` numbers each.
+pub(crate) fn add_parts(client: &Client, partial: &Buffer, parts: usize, length: usize) -> Buffer {
+    let total = Buffer::new(client, length);
+    // SAFETY: the kernel reads below `parts * length` and writes below `length`.
+    unsafe {
+        add_parts_kernel::launch_unchecked(
+            client,
+            cubes(length.div_ceil(SUMS)),
+            CubeDim::new_1d((SUMS * UNITS_PER_SUM) as u32),
+            partial.argument(1),
+            total.argument(1),
+            parts as u32,
+            length as u32,
+        );
+    }
+    total
 }

@@ -1,4 +1,4 @@
-//! The optimiser's step, and sums by column.
+//! The optimiser's step, and the gradient before a rectifier.
 
 use cubecl::prelude::*;
 
@@ -17,7 +17,7 @@ fn sgd_kernel(
     weight_decay: f32,
     #[comptime] nesterov: bool,
 ) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < new_weight.len() {
         let w = weight[at];
         let g = fma(weight_decay, w, gradient[at]);
@@ -34,14 +34,24 @@ fn sgd_kernel(
 /// Settings of [`sgd`].
 #[derive(Clone, Copy, Debug)]
 pub struct Sgd {
+    /// The learning rate.
     pub lr: f32,
+    /// What is kept of the velocity.
     pub momentum: f32,
+    /// What of the weight is added to its gradient.
     pub weight_decay: f32,
+    /// Looks ahead along the velocity (Sutskever et al., 2013).
     pub nesterov: bool,
 }
 
 /// Weights and velocity after a step of stochastic gradient descent.
-pub fn sgd(client: &Client, weight: &Buffer, gradient: &Buffer, velocity: &Buffer, settings: Sgd) -> (Buffer, Buffer) {
+pub fn sgd(
+    client: &Client,
+    weight: &Buffer,
+    gradient: &Buffer,
+    velocity: &Buffer,
+    settings: Sgd,
+) -> (Buffer, Buffer) {
     let length = weight.length;
     let (new_weight, new_velocity) = (Buffer::new(client, length), Buffer::new(client, length));
     let (count, dim) = elementwise(length);
@@ -67,7 +77,7 @@ pub fn sgd(client: &Client, weight: &Buffer, gradient: &Buffer, velocity: &Buffe
 
 #[cube(launch_unchecked)]
 fn gate_kernel(dy: &[f32], y: &[f32], dx: &mut [f32]) {
-    let at = ABSOLUTE_POS as usize;
+    let at = ABSOLUTE_POS;
     if at < dx.len() {
         let mut value = 0.0f32;
         if y[at] > 0.0 {
@@ -83,7 +93,14 @@ pub fn gate(client: &Client, dy: &Buffer, y: &Buffer) -> Buffer {
     let (count, dim) = elementwise(dy.length);
     // SAFETY: the kernel stays below the length that all three have.
     unsafe {
-        gate_kernel::launch_unchecked(client, count, dim, dy.argument(1), y.argument(1), dx.argument(1));
+        gate_kernel::launch_unchecked(
+            client,
+            count,
+            dim,
+            dy.argument(1),
+            y.argument(1),
+            dx.argument(1),
+        );
     }
     dx
 }

@@ -1,102 +1,18 @@
-//! y = x * w.
-#![allow(missing_docs)]
+//! A convolution forward, and backward by its input.
+//!
+//! A cube computes a tile of pixels and channels. It takes its piece of the images, with the pixels around
+//! it, and the filters into shared memory, a few input channels at a time; each unit sums products of
+//! several pixels and channels in registers. The gradient by the input of a convolution with a stride
+//! is one with an input spread by zeros: pixels whose rows and columns leave the same remainder see
+//! the same few taps of it, and are computed together, so that no product with zero is made.
+
 use cubecl::prelude::*;
 
+use super::tile::Tile;
 use super::{Input, Sizes, SizesLaunch, Window, load};
-use crate::norm::{Activation, PART, activate};
+use crate::activation::{Activation, activate};
+use crate::moments::PART;
 use crate::{Buffer, Quad, read, width, write};
-
-/// How the work of a convolution is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Tile {
-    pub images: usize,
-    pub rows: usize,
-    pub columns: usize,
-    pub channels: usize,
-    /// A unit computes so many pixels side by side, in so many rows.
-    pub unit_columns: usize,
-    pub unit_rows: usize,
-    pub unit_channels: usize,
-    pub chunk: usize,
-}
-
-impl Tile {
-    /// Bytes of a cube's shared memory.
-    fn shared(&self, window: &Window) -> usize {
-        let weights = window.size * window.size * (self.chunk * self.channels / 4 + 1);
-        16 * (self.image_quads(window) + weights)
-    }
-
-    fn units(&self) -> usize {
-        self.channels / self.unit_channels * (self.images * self.rows * self.columns / (self.unit_rows * self.unit_columns))
-    }
-
-    /// Quads of a cube's memory for images, in which sums over its pixels are taken as well.
-    fn image_quads(&self, window: &Window) -> usize {
-        let cells = self.images * window.halo(self.rows) * window.halo(self.columns);
-        (cells * (self.chunk / 4 + 1)).max(2 * self.units())
-    }
-
-    /// How many cubes share the pixels of as many images of the result as a cube takes.
-    fn across(&self, sizes: &[usize; 8], window: &Window) -> usize {
-        let [_, _, _, _, height, width, _, _] = *sizes;
-        let tiles = |length: usize, tile: usize| length.div_ceil(window.spread).div_ceil(tile);
-        window.spread * window.spread * tiles(height, self.rows) * tiles(width, self.columns)
-    }
-
-    /// How many cubes share the pixels of the result.
-    pub(super) fn parts(&self, sizes: &[usize; 8], window: &Window) -> usize {
-        sizes[0].div_ceil(self.images) * self.across(sizes, window)
-    }
-
-    /// What suits a convolution: the largest tile that its images and a cube's memory allow and of
-    /// which there are enough to keep a large device busy. Measured; see `docs/speed.md`.
-    pub(super) fn new(client: &Client, sizes: &[usize; 8], window: &Window) -> Self {
-        let limit = client.properties().hardware.max_shared_memory_size.min(LARGEST_SHARED);
-        let all = Self::candidates(sizes, window);
-        let fits = |tile: &&Self| tile.shared(window) <= limit;
-        let wide = all.iter().filter(|tile| tile.cubes(sizes, window) >= ENOUGH_CUBES).find(fits);
-        let any = wide.or_else(|| all.iter().rev().find(fits));
-        any.copied().unwrap_or(Self { images: 1, rows: 4, columns: 4, channels: 16, unit_columns: 4, unit_rows: 1, unit_channels: 4, chunk: 4 })
-    }
-
-    /// From large to small.
-    fn candidates(sizes: &[usize; 8], window: &Window) -> Vec<Self> {
-        let [_, _, _, in_channels, height, width, out_channels, _] = *sizes;
-        let pixels = |count: usize| match height.max(width).div_ceil(window.spread) {
-            1 => (count, 1, 1),
-            2..=4 => (count / 16, 4, 4),
-            5..=8 => (count / 64, 8, 8),
-            _ if count == 64 => (1, 8, 8),
-            _ => (1, count / 16, 16),
-        };
-        let mut tiles = Vec::new();
-        for (count, channels, side) in [(128, 128, 8), (256, 64, 8), (64, 64, 4), (128, 32, 4), (256, 16, 4), (64, 32, 4), (64, 16, 4)] {
-            if channels > 16 && channels / 2 >= out_channels {
-                continue;
-            }
-            for chunk in [8, 4] {
-                if chunk > in_channels.next_multiple_of(4) {
-                    continue;
-                }
-                let (images, rows, columns) = pixels(count);
-                let unit_columns = side.min(columns);
-                let unit_rows = side / unit_columns;
-                tiles.push(Self { images, rows, columns, channels, unit_columns, unit_rows, unit_channels: side, chunk });
-            }
-        }
-        tiles
-    }
-
-    fn cubes(&self, sizes: &[usize; 8], window: &Window) -> usize {
-        self.parts(sizes, window) * sizes[6].div_ceil(self.channels)
-    }
-}
-
-/// Cubes that keep the multiprocessors of a large device busy.
-const ENOUGH_CUBES: usize = 128;
-/// More of it leaves too few cubes on a multiprocessor.
-const LARGEST_SHARED: usize = 40 << 10;
 
 #[cube(launch_unchecked)]
 fn convolve<NX: Size, NY: Size>(
@@ -136,10 +52,10 @@ fn convolve<NX: Size, NY: Size>(
 
     let unit = UNIT_POS as usize;
     let spread = comptime!(window.spread);
-    let class_height = (sizes.out_height as usize + spread - 1) / spread;
-    let class_width = (sizes.out_width as usize + spread - 1) / spread;
-    let tiles_across = (class_width + tile.columns - 1) / tile.columns;
-    let tiles = tiles_across * ((class_height + tile.rows - 1) / tile.rows);
+    let class_height = (sizes.out_height as usize).div_ceil(spread);
+    let class_width = (sizes.out_width as usize).div_ceil(spread);
+    let tiles_across = class_width.div_ceil(tile.columns);
+    let tiles = tiles_across * (class_height.div_ceil(tile.rows));
     let class = CUBE_POS_X as usize / tiles;
     let place = CUBE_POS_X as usize % tiles;
     let row0 = place / tiles_across * tile.rows;
@@ -188,34 +104,69 @@ fn convolve<NX: Size, NY: Size>(
     }
 
     let in_channels = sizes.in_channels as usize;
+    let image_reads = comptime!((cells * quads).div_ceil(units));
+    let filter_reads = comptime!((channel_quads * tile.chunk * taps).div_ceil(units));
     let mut chunk0 = 0usize;
     while chunk0 < in_channels {
-        sync_cube();
-        // Images.
-        let mut e = unit;
-        while e < comptime!(cells * quads) {
-            let quad = e % quads;
+        // All reads are under way before the first is waited for.
+        let mut images = Array::<Quad>::new(image_reads);
+        #[unroll]
+        for n in 0..image_reads {
+            let e = unit + comptime!(n * units);
             let cell = e / quads;
             let column = cell % halo_columns + from_column;
             let row = cell / halo_columns % halo_rows + from_row;
             let image = cell / comptime!(halo_columns * halo_rows) + image0;
-            xs[cell * pitch + quad] = load::<NX>(x, affine, &sizes, image, row, column, chunk0 + quad * 4);
-            e += units;
+            images[n] = load::<NX>(
+                x,
+                affine,
+                &sizes,
+                image,
+                row,
+                column,
+                chunk0 + e % quads * 4,
+            );
         }
-        // Weights.
-        let mut e = unit;
-        while e < comptime!(channel_quads * tile.chunk * taps) {
+        let mut filters = Array::<Quad>::new(filter_reads);
+        #[unroll]
+        for n in 0..filter_reads {
+            let e = unit + comptime!(n * units);
             let r = e % comptime!(tile.chunk * taps);
             let quad = e / comptime!(tile.chunk * taps);
-            let k = r / taps;
-            let tap = r % taps;
             let mut value = Quad::new(0.0);
             #[unroll]
             for j in 0..4usize {
-                value.insert(j, load_weight(weight, &sizes, chunk0 + k, channel0 + quad * 4 + j, tap, taps, window));
+                value.insert(
+                    j,
+                    load_weight(
+                        weight,
+                        &sizes,
+                        chunk0 + r / taps,
+                        channel0 + quad * 4 + j,
+                        r % taps,
+                        taps,
+                        window,
+                    ),
+                );
             }
-            ws[tap * tap_pitch + k * channel_quads + quad] = value;
-            e += units;
+            filters[n] = value;
+        }
+        sync_cube();
+        #[unroll]
+        for n in 0..image_reads {
+            let e = unit + comptime!(n * units);
+            if e < comptime!(cells * quads) {
+                xs[e / quads * pitch + e % quads] = images[n];
+            }
+        }
+        #[unroll]
+        for n in 0..filter_reads {
+            let e = unit + comptime!(n * units);
+            if e < comptime!(channel_quads * tile.chunk * taps) {
+                let r = e % comptime!(tile.chunk * taps);
+                let quad = e / comptime!(tile.chunk * taps);
+                ws[r % taps * tap_pitch + r / taps * channel_quads + quad] = filters[n];
+            }
         }
         sync_cube();
 
@@ -333,8 +284,12 @@ fn convolve<NX: Size, NY: Size>(
         let column = (unit_column + comptime!(i % unit_columns) + column0) * spread + class_column;
         let row = (line % tile.rows + row0) * spread + class_row;
         let image = line / tile.rows + image0;
-        if row < sizes.out_height as usize && column < sizes.out_width as usize && image < sizes.batch as usize {
-            let at = ((image * sizes.out_height as usize + row) * sizes.out_width as usize + column)
+        if row < sizes.out_height as usize
+            && column < sizes.out_width as usize
+            && image < sizes.batch as usize
+        {
+            let at = ((image * sizes.out_height as usize + row) * sizes.out_width as usize
+                + column)
                 * sizes.out_channels as usize;
             #[unroll]
             for j in 0..unit_quads {
@@ -404,15 +359,33 @@ fn load_weight(
     value
 }
 
-
 pub(super) fn sizes(of: [usize; 8]) -> SizesLaunch {
-    let [batch, height, width, in_channels, out_height, out_width, out_channels, padding] = of.map(|n| n as u32);
-    SizesLaunch::new(batch, height, width, in_channels, out_height, out_width, out_channels, padding)
+    let [
+        batch,
+        height,
+        width,
+        in_channels,
+        out_height,
+        out_width,
+        out_channels,
+        padding,
+    ] = of.map(|n| n as u32);
+    SizesLaunch::new(
+        batch,
+        height,
+        width,
+        in_channels,
+        out_height,
+        out_width,
+        out_channels,
+        padding,
+    )
 }
 
 /// A second summand.
 #[derive(Clone, Copy, Debug)]
 pub struct Around<'a> {
+    /// Of the result's shape.
     pub images: &'a Buffer,
     /// The summand counts only where this is above zero.
     pub gate: Option<&'a Buffer>,
@@ -425,12 +398,17 @@ pub struct After<'a> {
     pub bias: Option<&'a Buffer>,
     /// A second summand, of the result's shape.
     pub around: Option<Around<'a>>,
+    /// What comes last.
     pub activation: Activation,
 }
 
 impl After<'_> {
     /// Nothing.
-    pub const NOTHING: Self = Self { bias: None, around: None, activation: Activation::None };
+    pub const NOTHING: Self = Self {
+        bias: None,
+        around: None,
+        activation: Activation::None,
+    };
 }
 
 #[allow(clippy::too_many_arguments)]
@@ -475,7 +453,10 @@ pub(super) fn launch(
             y.argument(to),
             after.bias.map(|bias| bias.argument(1)).into(),
             around.map(|around| around.images.argument(to)).into(),
-            around.and_then(|around| around.gate).map(|gate| gate.argument(to)).into(),
+            around
+                .and_then(|around| around.gate)
+                .map(|gate| gate.argument(to))
+                .into(),
             partial.argument(1),
             sizes(of),
             tile,

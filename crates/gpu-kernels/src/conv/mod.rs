@@ -1,18 +1,31 @@
-//! Convolutions.
-pub mod forward;
-pub mod weights;
+//! Convolutions with square windows.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | here | shapes, what goes in and what follows, and the operations |
+//! | `forward` | the kernel forward, and backward by the input |
+//! | `weights` | the kernel backward by the weights |
+//! | `tile` | how their work is cut |
+
+mod forward;
+mod tile;
+mod weights;
 
 use cubecl::prelude::*;
 
 pub use forward::{After, Around};
+pub use tile::{Tile, WeightTile};
 
-use crate::norm::{self, Moments};
+use crate::moments::{self, Moments};
+use crate::rows::add_parts;
 use crate::{Buffer, Quad, read, width};
 
 /// A square window of filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct Window {
+    /// Its height and width.
     pub size: usize,
+    /// Pixels from one place to the next.
     pub stride: usize,
     /// The input is spread by so much, with zeros between its pixels.
     pub spread: usize,
@@ -63,7 +76,8 @@ pub(crate) fn load<N: Size>(
         && column < sizes.width as usize
         && channel < channels;
     if inside {
-        let at = ((image * sizes.height as usize + row) * sizes.width as usize + column) * channels + channel;
+        let at = ((image * sizes.height as usize + row) * sizes.width as usize + column) * channels
+            + channel;
         value = read::<N>(x, at, channel, channels);
         #[comptime]
         if let ComptimeOption::Some(affine) = affine {
@@ -87,30 +101,45 @@ pub struct Input<'a> {
 
 impl<'a> From<&'a Buffer> for Input<'a> {
     fn from(images: &'a Buffer) -> Self {
-        Self { images, affine: None }
+        Self {
+            images,
+            affine: None,
+        }
     }
 }
 
 /// A convolution's shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
+    /// Images.
     pub batch: usize,
+    /// Rows of the input.
     pub height: usize,
+    /// Columns of the input.
     pub width: usize,
+    /// Channels of the input.
     pub in_channels: usize,
+    /// Channels of the output.
     pub out_channels: usize,
+    /// Height and width of the filters.
     pub size: usize,
+    /// Pixels from one place of a filter to the next.
     pub stride: usize,
+    /// Rows and columns of zeros around the input; fewer than `size`.
     pub padding: usize,
 }
 
 impl Shape {
-    pub fn out(&self, length: usize) -> usize {
+    fn out(&self, length: usize) -> usize {
         (length + 2 * self.padding - self.size) / self.stride + 1
     }
+    /// Rows of the output.
+    #[must_use]
     pub fn out_height(&self) -> usize {
         self.out(self.height)
     }
+    /// Columns of the output.
+    #[must_use]
     pub fn out_width(&self) -> usize {
         self.out(self.width)
     }
@@ -118,35 +147,86 @@ impl Shape {
         self.batch * self.out_height() * self.out_width() * self.out_channels
     }
     fn forward_window(&self) -> Window {
-        Window { size: self.size, stride: self.stride, spread: 1, flipped: false }
+        Window {
+            size: self.size,
+            stride: self.stride,
+            spread: 1,
+            flipped: false,
+        }
     }
     fn backward_window(&self) -> Window {
-        Window { size: self.size, stride: 1, spread: self.stride, flipped: true }
+        Window {
+            size: self.size,
+            stride: 1,
+            spread: self.stride,
+            flipped: true,
+        }
     }
 }
 
 /// Sizes in the order of [`Sizes`].
 fn forward_sizes(s: &Shape) -> [usize; 8] {
-    [s.batch, s.height, s.width, s.in_channels, s.out_height(), s.out_width(), s.out_channels, s.padding]
+    [
+        s.batch,
+        s.height,
+        s.width,
+        s.in_channels,
+        s.out_height(),
+        s.out_width(),
+        s.out_channels,
+        s.padding,
+    ]
 }
 
 /// As [`forward_sizes`], for the convolution that takes gradients by outputs to gradients by inputs.
 fn backward_sizes(s: &Shape) -> [usize; 8] {
     let padding = s.size - 1 - s.padding;
-    [s.batch, s.out_height(), s.out_width(), s.out_channels, s.height, s.width, s.in_channels, padding]
+    [
+        s.batch,
+        s.out_height(),
+        s.out_width(),
+        s.out_channels,
+        s.height,
+        s.width,
+        s.in_channels,
+        padding,
+    ]
 }
 
 /// `after(x * weight)`: `x` of `[batch, height, width, in_channels]`, `weight` of
 /// `[out_channels, in_channels, size, size]`.
-pub fn convolve<'a>(client: &Client, x: impl Into<Input<'a>>, weight: &Buffer, after: After<'_>, shape: &Shape) -> Buffer {
-    let tile = forward::Tile::new(client, &forward_sizes(shape), &shape.forward_window());
+pub fn convolve<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    weight: &Buffer,
+    after: After<'_>,
+    shape: &Shape,
+) -> Buffer {
+    let tile = Tile::new(client, &forward_sizes(shape), &shape.forward_window());
     convolve_with(client, x, weight, after, shape, tile)
 }
 
 /// As [`convolve`], with the work cut as told.
-pub fn convolve_with<'a>(client: &Client, x: impl Into<Input<'a>>, weight: &Buffer, after: After<'_>, shape: &Shape, tile: forward::Tile) -> Buffer {
+pub fn convolve_with<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    weight: &Buffer,
+    after: After<'_>,
+    shape: &Shape,
+    tile: Tile,
+) -> Buffer {
     let y = Buffer::new(client, shape.out_length());
-    forward::launch(client, x.into(), weight, &y, after, None, forward_sizes(shape), tile, shape.forward_window());
+    forward::launch(
+        client,
+        x.into(),
+        weight,
+        &y,
+        after,
+        None,
+        forward_sizes(shape),
+        tile,
+        shape.forward_window(),
+    );
     y
 }
 
@@ -161,41 +241,95 @@ pub fn convolve_moments<'a>(
     epsilon: f32,
 ) -> (Buffer, Moments) {
     let sizes = forward_sizes(shape);
-    let tile = forward::Tile::new(client, &sizes, &shape.forward_window());
+    let tile = Tile::new(client, &sizes, &shape.forward_window());
     let y = Buffer::new(client, shape.out_length());
     let parts = tile.parts(&sizes, &shape.forward_window());
-    let partial = Buffer::new(client, parts * norm::PART * shape.out_channels);
-    forward::launch(client, x.into(), weight, &y, After::NOTHING, Some(&partial), sizes, tile, shape.forward_window());
-    let moments = norm::moments_end(client, &partial, parts, gamma, beta, epsilon);
+    let partial = Buffer::new(client, parts * moments::PART * shape.out_channels);
+    forward::launch(
+        client,
+        x.into(),
+        weight,
+        &y,
+        After::NOTHING,
+        Some(&partial),
+        sizes,
+        tile,
+        shape.forward_window(),
+    );
+    let moments = moments::moments_end(client, &partial, parts, gamma, beta, epsilon);
     (y, moments)
 }
 
 /// The gradient of [`convolve`] by `x`, and a summand.
-pub fn convolve_back(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<Around<'_>>, shape: &Shape) -> Buffer {
-    let tile = forward::Tile::new(client, &backward_sizes(shape), &shape.backward_window());
+pub fn convolve_back(
+    client: &Client,
+    dy: &Buffer,
+    weight: &Buffer,
+    around: Option<Around<'_>>,
+    shape: &Shape,
+) -> Buffer {
+    let tile = Tile::new(client, &backward_sizes(shape), &shape.backward_window());
     convolve_back_with(client, dy, weight, around, shape, tile)
 }
 
 /// As [`convolve_back`], with the work cut as told.
-pub fn convolve_back_with(client: &Client, dy: &Buffer, weight: &Buffer, around: Option<Around<'_>>, shape: &Shape, tile: forward::Tile) -> Buffer {
-    let dx = Buffer::new(client, shape.batch * shape.height * shape.width * shape.in_channels);
-    let after = After { around, ..After::NOTHING };
-    forward::launch(client, dy.into(), weight, &dx, after, None, backward_sizes(shape), tile, shape.backward_window());
+pub fn convolve_back_with(
+    client: &Client,
+    dy: &Buffer,
+    weight: &Buffer,
+    around: Option<Around<'_>>,
+    shape: &Shape,
+    tile: Tile,
+) -> Buffer {
+    let dx = Buffer::new(
+        client,
+        shape.batch * shape.height * shape.width * shape.in_channels,
+    );
+    let after = After {
+        around,
+        ..After::NOTHING
+    };
+    forward::launch(
+        client,
+        dy.into(),
+        weight,
+        &dx,
+        after,
+        None,
+        backward_sizes(shape),
+        tile,
+        shape.backward_window(),
+    );
     dx
 }
 
 /// The gradient of [`convolve`] by its weights.
-pub fn weight_gradient<'a>(client: &Client, x: impl Into<Input<'a>>, dy: &Buffer, shape: &Shape) -> Buffer {
-    let (tile, cubes) = weights::Tile::new(client, shape);
+pub fn weight_gradient<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    dy: &Buffer,
+    shape: &Shape,
+) -> Buffer {
+    let (tile, cubes) = WeightTile::new(client, shape);
     weight_gradient_with(client, x, dy, shape, tile, cubes)
 }
 
 /// As [`weight_gradient`], with the work cut as told and shared by about so many cubes.
-pub fn weight_gradient_with<'a>(client: &Client, x: impl Into<Input<'a>>, dy: &Buffer, shape: &Shape, tile: weights::Tile, cubes: usize) -> Buffer {
+pub fn weight_gradient_with<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    dy: &Buffer,
+    shape: &Shape,
+    tile: WeightTile,
+    cubes: usize,
+) -> Buffer {
     let x = x.into();
     let window = shape.forward_window();
-    let all = shape.batch.div_ceil(tile.images) * shape.out_height().div_ceil(tile.rows) * shape.out_width().div_ceil(tile.columns);
-    let channel_blocks = shape.in_channels.div_ceil(tile.in_channels) * shape.out_channels.div_ceil(tile.out_channels);
+    let all = shape.batch.div_ceil(tile.images)
+        * shape.out_height().div_ceil(tile.rows)
+        * shape.out_width().div_ceil(tile.columns);
+    let channel_blocks = shape.in_channels.div_ceil(tile.in_channels)
+        * shape.out_channels.div_ceil(tile.out_channels);
     let per_cube = all.div_ceil(cubes.div_ceil(channel_blocks).min(all));
     let parts = all.div_ceil(per_cube);
     let length = shape.in_channels * shape.out_channels * shape.size * shape.size;
@@ -206,7 +340,7 @@ pub fn weight_gradient_with<'a>(client: &Client, x: impl Into<Input<'a>>, dy: &B
         weights::weight_gradient::launch_unchecked(
             client,
             CubeCount::new_2d(parts as u32, channel_blocks as u32),
-            CubeDim::new_1d(tile.units(&window) as u32),
+            CubeDim::new_1d(tile.units(shape) as u32),
             of,
             width(shape.out_channels),
             x.images.argument(of),
@@ -219,23 +353,9 @@ pub fn weight_gradient_with<'a>(client: &Client, x: impl Into<Input<'a>>, dy: &B
             window,
         );
     }
-    if parts == 1 { partial } else { add_parts(client, &partial, parts, length) }
-}
-
-/// The sums of `parts` parts of `length` numbers each.
-pub(crate) fn add_parts(client: &Client, partial: &Buffer, parts: usize, length: usize) -> Buffer {
-    let total = Buffer::new(client, length);
-    // SAFETY: the kernel reads below `parts * length` and writes below `length`.
-    unsafe {
-        weights::add_parts::launch_unchecked(
-            client,
-            crate::rows::cubes(length.div_ceil(weights::SUMS)),
-            CubeDim::new_1d((weights::SUMS * weights::UNITS_PER_SUM) as u32),
-            partial.argument(1),
-            total.argument(1),
-            parts as u32,
-            length as u32,
-        );
+    if parts == 1 {
+        partial
+    } else {
+        add_parts(client, &partial, parts, length)
     }
-    total
 }

@@ -13,9 +13,8 @@ use burn::tensor::{FloatDType, IntDType, Shape};
 use super::types::Pooled;
 
 pub(super) use blocks::{
-    conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters,
-    follow_statistics, norm_relu,
-    norm_relu_backward, projected_residual, projected_residual_backward, residual,
+    conv_norm_relu, conv_norm_relu_backward, conv_norm_relu_backward_parameters, follow_statistics,
+    norm_relu, norm_relu_backward, projected_residual, projected_residual_backward, residual,
     residual_backward,
 };
 pub(super) use groups::{

@@ -4,8 +4,10 @@ use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::Buffer;
+use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Input};
-use gpu_kernels::norm::{self, Activation, Gate, Moments};
+use gpu_kernels::moments::{self, Moments};
+use gpu_kernels::norm::{self, Gate};
 
 use super::tensors::{Images, like, row};
 use crate::backend::EPSILON;
@@ -77,7 +79,7 @@ impl Normed {
     pub fn take(output: Images, parameters: &Parameters, epsilon: f32) -> Self {
         let (gamma, beta) = (&parameters.gamma, &parameters.beta);
         let (client, channels) = (&output.client, output.channels);
-        let moments = norm::moments(client, &output.buffer, channels, gamma, beta, epsilon);
+        let moments = moments::moments(client, &output.buffer, channels, gamma, beta, epsilon);
         Self::with(output, moments)
     }
 
@@ -151,7 +153,7 @@ impl Kept {
     pub fn normed(self, parameters: &Parameters, epsilon: f32) -> Normed {
         let (gamma, beta) = (&parameters.gamma, &parameters.beta);
         let client = &self.output.client;
-        let affine = norm::affine(client, &self.mean, &self.variance, gamma, beta, epsilon);
+        let affine = moments::affine(client, &self.mean, &self.variance, gamma, beta, epsilon);
         Normed {
             output: self.output,
             mean: self.mean,
@@ -186,7 +188,11 @@ impl Kept {
             gate,
             epsilon,
         );
-        (x.others(gradients.x, x.size()), gradients.gamma, gradients.beta)
+        (
+            x.others(gradients.x, x.size()),
+            gradients.gamma,
+            gradients.beta,
+        )
     }
 }
 
@@ -211,15 +217,26 @@ impl Normed {
             Gate::Own(activation),
             epsilon,
         );
-        (x.others(gradients.x, x.size()), gradients.gamma, gradients.beta)
+        (
+            x.others(gradients.x, x.size()),
+            gradients.gamma,
+            gradients.beta,
+        )
     }
 }
 
-pub(super) fn convolve(x: &Images, parameters: &Parameters, [stride, padding]: [usize; 2]) -> Images {
+pub(super) fn convolve(
+    x: &Images,
+    parameters: &Parameters,
+    [stride, padding]: [usize; 2],
+) -> Images {
     let shape = parameters.convolution(x, stride, padding);
     let weight = &parameters.weight;
     let y = conv::convolve(&x.client, &x.buffer, weight, After::NOTHING, &shape);
-    x.others(y, [shape.out_height(), shape.out_width(), shape.out_channels])
+    x.others(
+        y,
+        [shape.out_height(), shape.out_width(), shape.out_channels],
+    )
 }
 
 /// The gradient of a convolution by its input, with a summand of that shape.
@@ -305,7 +322,7 @@ pub(super) fn follow_statistics(
 ) -> Statistics<Cube> {
     let of = running.mean.clone();
     let channels = of.shape()[0];
-    let [mean, variance] = norm::follow(
+    let [mean, variance] = moments::follow(
         &of.client,
         [&row(running.mean), &row(running.variance)],
         [&row(batch.mean), &row(batch.variance)],
@@ -459,7 +476,10 @@ pub(super) fn projected_residual_back(
         gate: None,
     };
     let (first, second) = (Parameters::new(first), Parameters::new(second));
-    let kept = [Kept::new(forward.main.first), Kept::new(forward.main.second)];
+    let kept = [
+        Kept::new(forward.main.first),
+        Kept::new(forward.main.second),
+    ];
     ProjectedResidualGradients {
         main: block_back(&x, [&first, &second], kept, &y, &dy, around, stride),
         projection: by_projection,

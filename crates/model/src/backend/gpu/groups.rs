@@ -3,8 +3,8 @@
 use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
+use gpu_kernels::activation::{self, Activation};
 use gpu_kernels::conv::{self, After, Around};
-use gpu_kernels::norm::{self, Activation};
 use gpu_kernels::{pool, sums};
 
 use super::blocks::{Kept, Normed, Parameters, by_input, by_parameters, convolve};
@@ -125,12 +125,20 @@ pub(super) fn conv_group_back(
     let (first, second) = (Parameters::new(first), Parameters::new(second));
     let of_first = Kept::new(forward.first).normed(&first, epsilon);
     let of_second = Kept::new(forward.second).normed(&second, epsilon);
-    let (d_second, gamma, beta) = of_second.back(&Images::new(dy), &second, Activation::Gelu, epsilon);
+    let (d_second, gamma, beta) =
+        of_second.back(&Images::new(dy), &second, Activation::Gelu, epsilon);
     let middle = of_first.activated(Activation::Gelu);
     let by_second = by_parameters(&middle, None, &d_second, &second, gamma, beta, [1, 1]);
     let d_middle = by_input(&middle, &d_second, &second, None, [1, 1]);
-    let (x, by_first) =
-        first_back(x, &first, &of_first, forward.places, &d_middle, epsilon, wants_input);
+    let (x, by_first) = first_back(
+        x,
+        &first,
+        &of_first,
+        forward.places,
+        &d_middle,
+        epsilon,
+        wants_input,
+    );
     ResidualGradients {
         x,
         first: by_first,
@@ -157,7 +165,10 @@ pub(super) fn residual_conv_group_back(
     let dy = Images::new(dy);
     // The gradient behind the last GELU goes both ways.
     let last = of_third.plus(Some((&around, None)), Activation::None);
-    let dy = dy.others(norm::gelu_back(&dy.client, &dy.buffer, &last.buffer), dy.size());
+    let dy = dy.others(
+        activation::gelu_back(&dy.client, &dy.buffer, &last.buffer),
+        dy.size(),
+    );
     let (d_third, gamma, beta) = third_kept.back(&dy, &third, None, epsilon);
     let by_third = by_parameters(&inner, None, &d_third, &third, gamma, beta, [1, 1]);
     let d_inner = by_input(&inner, &d_third, &third, None, [1, 1]);
@@ -168,8 +179,15 @@ pub(super) fn residual_conv_group_back(
         gate: None,
     };
     let d_around = by_input(&around, &d_second, &second, Some(around_gradient), [1, 1]);
-    let (x, by_first) =
-        first_back(x, &first, &of_first, group.places, &d_around, epsilon, wants_input);
+    let (x, by_first) = first_back(
+        x,
+        &first,
+        &of_first,
+        group.places,
+        &d_around,
+        epsilon,
+        wants_input,
+    );
     ResidualConvGroupGradients {
         group: ResidualGradients {
             x,
@@ -195,7 +213,7 @@ pub(super) fn conv_gelu_back_bias(
         ..After::NOTHING
     };
     let before = conv::convolve(&x.client, &x.buffer, &weight, after, &shape);
-    let d = norm::gelu_back(&x.client, &dy.buffer, &before);
+    let d = activation::gelu_back(&x.client, &dy.buffer, &before);
     x.beside(sums(&x.client, &d, None, channels), [channels])
 }
 

@@ -3,8 +3,8 @@
 use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
+use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Shape};
-use gpu_kernels::norm::Activation;
 use gpu_kernels::update::{self, Sgd};
 use gpu_kernels::{loss, pool, sums};
 
@@ -27,7 +27,11 @@ pub(super) fn convolve(
     let x = Images::new(x);
     let shape = x.convolution(&weight, stride, padding);
     let y = conv::convolve(&x.client, &x.buffer, &row(weight), After::NOTHING, &shape);
-    x.others(y, [shape.out_height(), shape.out_width(), shape.out_channels]).tensor()
+    x.others(
+        y,
+        [shape.out_height(), shape.out_width(), shape.out_channels],
+    )
+    .tensor()
 }
 
 pub(super) fn convolve_back(
@@ -70,10 +74,18 @@ pub(super) fn conv_bias(
         activation,
     };
     let y = conv::convolve(&x.client, &x.buffer, &weight, after, &shape);
-    x.others(y, [shape.out_height(), shape.out_width(), shape.out_channels]).tensor()
+    x.others(
+        y,
+        [shape.out_height(), shape.out_width(), shape.out_channels],
+    )
+    .tensor()
 }
 
-pub(super) fn conv_relu_pool(x: CubeTensor, parameters: Affine<Cube>, window: usize) -> Pooled<Cube> {
+pub(super) fn conv_relu_pool(
+    x: CubeTensor,
+    parameters: Affine<Cube>,
+    window: usize,
+) -> Pooled<Cube> {
     let x = Images::new(x);
     let shape = x.convolution(&parameters.weight, 1, 0);
     let (weight, bias) = (row(parameters.weight), row(parameters.bias));
@@ -81,8 +93,7 @@ pub(super) fn conv_relu_pool(x: CubeTensor, parameters: Affine<Cube>, window: us
     let [height, width] = [shape.out_height(), shape.out_width()];
     let size = [height, width, shape.out_channels];
     // The largest of rectified values is the largest value, rectified.
-    let (y, places) =
-        pool::max_pool(&x.client, &y, size, window, Some(&bias), Activation::Relu);
+    let (y, places) = pool::max_pool(&x.client, &y, size, window, Some(&bias), Activation::Relu);
     let size = [height / window, width / window, shape.out_channels];
     Pooled {
         y: x.others(y, size).tensor(),
@@ -101,7 +112,11 @@ pub(super) fn conv_relu_pool_back(
     let images = Images::new(x.clone());
     let shape = images.convolution(&weight, 1, 0);
     let (of, channels) = (shape_of(&weight), shape.out_channels);
-    let (y, dy, places) = (Images::new(forward.y), Images::new(dy), forward.indices.handle);
+    let (y, dy, places) = (
+        Images::new(forward.y),
+        Images::new(dy),
+        forward.indices.handle,
+    );
     let places = gpu_kernels::Buffer {
         handle: places,
         length: y.buffer.length,
@@ -145,10 +160,20 @@ pub(super) fn linear(x: CubeTensor, parameters: Affine<Cube>, rectify: bool) -> 
     let after = After {
         bias: Some(&bias),
         around: None,
-        activation: if rectify { Activation::Relu } else { Activation::None },
+        activation: if rectify {
+            Activation::Relu
+        } else {
+            Activation::None
+        },
     };
     let client = x.client.clone();
-    let y = conv::convolve(&client, &row(x.clone()), &row(parameters.weight), after, &shape);
+    let y = conv::convolve(
+        &client,
+        &row(x.clone()),
+        &row(parameters.weight),
+        after,
+        &shape,
+    );
     like(&x, y, [shape.batch, shape.out_channels])
 }
 

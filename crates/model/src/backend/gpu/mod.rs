@@ -14,7 +14,7 @@ mod tensors;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn_cubecl::CubeBackend;
-use gpu_kernels::norm::Activation;
+use gpu_kernels::activation::Activation;
 
 use super::CnnBackend;
 use super::types::{
@@ -155,11 +155,7 @@ impl CnnBackend for CubeBackend {
         layers::conv_bias(x, parameters, Some(around), [1, 1], Activation::Relu)
     }
 
-    fn conv_relu_pool(
-        x: FloatTensor<Self>,
-        parameters: Affine<Self>,
-        pool: usize,
-    ) -> Pooled<Self> {
+    fn conv_relu_pool(x: FloatTensor<Self>, parameters: Affine<Self>, pool: usize) -> Pooled<Self> {
         layers::conv_relu_pool(x, parameters, pool)
     }
 

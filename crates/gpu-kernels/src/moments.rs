@@ -1,0 +1,297 @@
+//! Means and variances by channel, and running ones that follow them.
+//!
+//! Images are rows of channels: `[batch * height * width, channels]`. Each part of the rows gives a mean, a
+//! sum of squared differences from it and a count, by a kernel here or where a convolution ends, and
+//! one cube for each channel brings the parts together (Chan et al., 1979, "Updating formulae and a
+//! pairwise algorithm for computing sample variances"), in an order that never changes.
+
+use cubecl::prelude::*;
+
+use crate::Buffer;
+use crate::rows::{Rows, UNITS, elementwise, together};
+
+#[cube(launch_unchecked)]
+fn moments_kernel<N: Size>(
+    x: &[Vector<f32, N>],
+    partial: &mut [Vector<f32, N>],
+    rows: u32,
+    per_cube: u32,
+    all_lanes: u32,
+    #[comptime] lanes: usize,
+    #[comptime] units: usize,
+) {
+    let unit = UNIT_POS as usize;
+    let all = all_lanes as usize;
+    let lane = CUBE_POS_Y as usize * lanes + unit % lanes;
+    let first = CUBE_POS_X as usize * per_cube as usize;
+    let mut end = first + per_cube as usize;
+    if end > rows as usize {
+        end = rows as usize;
+    }
+    let mut sum = Vector::<f32, N>::new(0.0);
+    let mut square = Vector::<f32, N>::new(0.0);
+    let mut pivot = Vector::<f32, N>::new(0.0);
+    if lane < all {
+        // Differences from a value of the channel, so that squares do not swallow small deviations.
+        pivot = x[first * all + lane];
+        let mut row = first + unit / lanes;
+        while row < end {
+            let d = x[row * all + lane] - pivot;
+            sum += d;
+            square = fma(d, d, square);
+            row += comptime!(units / lanes);
+        }
+    }
+    let (sum, square) = together::<N>(sum, square, lanes, units);
+    if unit < lanes && lane < all {
+        let count = Vector::<f32, N>::new(f32::cast_from((end - first) as u32));
+        let at = CUBE_POS_X as usize * comptime!(PART) * all + lane;
+        let mean = sum / count;
+        partial[at] = pivot + mean;
+        partial[at + all] = square - sum * mean;
+        partial[at + 2 * all] = count;
+    }
+}
+
+/// Numbers by channel of a part of the pixels: mean, sum of squared differences from it, and count.
+pub(crate) const PART: usize = 3;
+
+/// Units that share a channel where sums end.
+pub(crate) const END_UNITS: usize = 256;
+
+/// Sums over the units of a cube.
+#[cube]
+pub(crate) fn over_units(value: f32, shared: &mut Shared<[f32]>) -> f32 {
+    let unit = UNIT_POS as usize;
+    sync_cube();
+    shared[unit] = value;
+    #[unroll]
+    for level in 1..=comptime!(END_UNITS.ilog2() as usize) {
+        let half = comptime!(END_UNITS >> level);
+        sync_cube();
+        if unit < half {
+            let other = shared[unit + half];
+            shared[unit] += other;
+        }
+    }
+    sync_cube();
+    shared[0]
+}
+
+#[cube(launch_unchecked)]
+fn moments_end_kernel(
+    partial: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    mean: &mut [f32],
+    variance: &mut [f32],
+    affine: &mut [f32],
+    channels: u32,
+    parts: u32,
+    epsilon: f32,
+) {
+    let mut shared = Shared::<[f32]>::new_slice(END_UNITS);
+    let channels = channels as usize;
+    let channel = CUBE_POS_X as usize;
+    // Differences from the first part's mean, for the same reason as within a part.
+    let pivot = partial[channel];
+    let mut counts = 0.0f32;
+    let mut sum = 0.0f32;
+    let mut square = 0.0f32;
+    let mut part = UNIT_POS as usize;
+    while part < parts as usize {
+        let at = part * comptime!(PART) * channels + channel;
+        let d = partial[at] - pivot;
+        let count = partial[at + 2 * channels];
+        counts += count;
+        sum = fma(count, d, sum);
+        square += fma(count * d, d, partial[at + channels]);
+        part += END_UNITS;
+    }
+    let counts = over_units(counts, &mut shared);
+    let sum = over_units(sum, &mut shared);
+    let square = over_units(square, &mut shared);
+    if UNIT_POS == 0 {
+        let shift = sum / counts;
+        let mean_of = pivot + shift;
+        let variance_of = max((square - sum * shift) / counts, 0.0);
+        mean[channel] = mean_of;
+        variance[channel] = variance_of;
+        let scale = gamma[channel] / (variance_of + epsilon).sqrt();
+        affine[channel] = scale;
+        affine[channels + channel] = beta[channel] - mean_of * scale;
+    }
+}
+
+/// The statistics of a batch by channel, and the scale and shift that normalise by them.
+#[derive(Clone, Debug)]
+pub struct Moments {
+    /// `[channels]`.
+    pub mean: Buffer,
+    /// `[channels]`, biased.
+    pub variance: Buffer,
+    /// Scales and then shifts, `[2 * channels]`.
+    pub affine: Buffer,
+}
+
+/// The moments of `x`, `[rows, channels]`.
+pub fn moments(
+    client: &Client,
+    x: &Buffer,
+    channels: usize,
+    gamma: &Buffer,
+    beta: &Buffer,
+    epsilon: f32,
+) -> Moments {
+    let rows = Rows::new(x.length / channels, channels);
+    let partial = Buffer::new(client, rows.cubes * PART * channels);
+    // SAFETY: the kernel reads and writes below the lengths that it is given, which are the buffers'.
+    unsafe {
+        moments_kernel::launch_unchecked(
+            client,
+            rows.count(),
+            rows.dim(),
+            rows.width,
+            x.argument(rows.width),
+            partial.argument(rows.width),
+            rows.rows as u32,
+            rows.per_cube as u32,
+            (channels / rows.width) as u32,
+            rows.lanes,
+            rows.units,
+        );
+    }
+    moments_end(client, &partial, rows.cubes, gamma, beta, epsilon)
+}
+
+/// The moments of all parts together.
+pub(crate) fn moments_end(
+    client: &Client,
+    partial: &Buffer,
+    parts: usize,
+    gamma: &Buffer,
+    beta: &Buffer,
+    epsilon: f32,
+) -> Moments {
+    let channels = gamma.length;
+    let moments = Moments {
+        mean: Buffer::new(client, channels),
+        variance: Buffer::new(client, channels),
+        affine: Buffer::new(client, 2 * channels),
+    };
+    // SAFETY: a cube reads and writes its own channel of the buffers.
+    unsafe {
+        moments_end_kernel::launch_unchecked(
+            client,
+            CubeCount::new_1d(channels as u32),
+            CubeDim::new_1d(END_UNITS as u32),
+            partial.argument(1),
+            gamma.argument(1),
+            beta.argument(1),
+            moments.mean.argument(1),
+            moments.variance.argument(1),
+            moments.affine.argument(1),
+            channels as u32,
+            parts as u32,
+            epsilon,
+        );
+    }
+    moments
+}
+
+#[cube(launch_unchecked)]
+fn affine_kernel(
+    mean: &[f32],
+    variance: &[f32],
+    gamma: &[f32],
+    beta: &[f32],
+    affine: &mut [f32],
+    channels: u32,
+    epsilon: f32,
+) {
+    let channel = ABSOLUTE_POS;
+    if channel < channels as usize {
+        let scale = gamma[channel] / (variance[channel] + epsilon).sqrt();
+        affine[channel] = scale;
+        affine[channels as usize + channel] = beta[channel] - mean[channel] * scale;
+    }
+}
+
+/// The scale and shift that normalise by known statistics.
+pub fn affine(
+    client: &Client,
+    mean: &Buffer,
+    variance: &Buffer,
+    gamma: &Buffer,
+    beta: &Buffer,
+    epsilon: f32,
+) -> Buffer {
+    let channels = mean.length;
+    let affine = Buffer::new(client, 2 * channels);
+    // SAFETY: the kernel reads and writes below `channels`.
+    unsafe {
+        affine_kernel::launch_unchecked(
+            client,
+            CubeCount::new_1d(channels.div_ceil(UNITS) as u32),
+            CubeDim::new_1d(UNITS as u32),
+            mean.argument(1),
+            variance.argument(1),
+            gamma.argument(1),
+            beta.argument(1),
+            affine.argument(1),
+            channels as u32,
+            epsilon,
+        );
+    }
+    affine
+}
+
+#[cube(launch_unchecked)]
+fn follow_kernel(
+    mean: &[f32],
+    variance: &[f32],
+    batch_mean: &[f32],
+    batch_variance: &[f32],
+    new_mean: &mut [f32],
+    new_variance: &mut [f32],
+    keep: f32,
+    take_mean: f32,
+    take_variance: f32,
+) {
+    let at = ABSOLUTE_POS;
+    if at < new_mean.len() {
+        new_mean[at] = mean[at] * keep + batch_mean[at] * take_mean;
+        new_variance[at] = variance[at] * keep + batch_variance[at] * take_variance;
+    }
+}
+
+/// Running means and variances times `keep`, plus those of a batch times their factors.
+pub fn follow(
+    client: &Client,
+    running: [&Buffer; 2],
+    batch: [&Buffer; 2],
+    keep: f32,
+    take: [f32; 2],
+) -> [Buffer; 2] {
+    let channels = running[0].length;
+    let new = [Buffer::new(client, channels), Buffer::new(client, channels)];
+    let (count, dim) = elementwise(channels);
+    // SAFETY: the kernel stays below the length that all six have.
+    unsafe {
+        follow_kernel::launch_unchecked(
+            client,
+            count,
+            dim,
+            running[0].argument(1),
+            running[1].argument(1),
+            batch[0].argument(1),
+            batch[1].argument(1),
+            new[0].argument(1),
+            new[1].argument(1),
+            keep,
+            take[0],
+            take[1],
+        );
+    }
+    new
+}
