@@ -176,7 +176,7 @@ fn a_panic_reaches_the_caller_and_the_crew_works_on() {
         assert_eq!(*message, format!("chunk {broken} is broken"));
         let mut data = [0_u64; 16];
         crew.divide(16, Chunked::new(&mut data, 1), |_, _, part| {
-            part.data.fill(1)
+            part.data.fill(1);
         });
         assert_eq!(data, [1; 16]);
     }
