@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use super::error::{Candidates, RecipeError};
 use super::DatasetSpec;
+use super::error::{Candidates, RecipeError};
 use super::file::RecipeText;
 
 /// More bytes than any recipe has. It keeps a wrong path, such as a data file, from being read whole.

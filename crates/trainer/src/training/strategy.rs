@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use burn::data::dataloader::{DataLoaderIterator, Progress};
-use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::tensor::Device;
 use burn_train::metric::store::EventStoreClient;
 use burn_train::{
@@ -21,11 +20,11 @@ use super::classifier::{Batch, Classifier};
 use super::log::EpochLine;
 use super::record::Figures;
 use super::replicas::Replicas;
-use super::session::Session;
+use super::session::{Session, Step};
 use super::unread::{Reading, Unread};
 use super::{TrainError, gradient};
 use crate::recipe::GradientSpec;
-use crate::run::{MetricsRow, StepRow};
+use crate::run::MetricsRow;
 
 /// Where and for how long to train.
 pub struct Loop {
@@ -44,12 +43,6 @@ pub struct Loop {
     pub at_hand: bool,
     /// The run. It is shared with the caller, who learns there how it went.
     pub session: Arc<Mutex<Session>>,
-}
-
-/// What is known of a step before its figures are read.
-struct Step {
-    learning_rate: ModuleLearningRate,
-    seconds: f64,
 }
 
 type Processor = SupervisedTrainingEventProcessor<Classifier>;
@@ -309,30 +302,10 @@ fn note(
     let waited = begun.elapsed().as_secs_f64() / batches.len() as f64;
     session.figures.seconds = seconds_before + start.elapsed().as_secs_f64();
     let mut rate = None;
-    for (known, figures) in batches {
-        let step = session.record.steps + 1;
-        if !figures.loss.is_finite() {
-            return Err(TrainError::Loss {
-                step,
-                loss: figures.loss,
-                norm: None,
-            });
-        }
-        session.figures.add(figures);
-        session.figures.learning_rate = known.learning_rate.base();
-        session.place.step += 1;
-        session.record.steps = step;
-        session.record.images += figures.images as u64;
-        let row = StepRow {
-            step,
-            epoch: session.place.epoch,
-            loss: figures.loss,
-            learning_rate: session.figures.learning_rate,
-            seconds: known.seconds + waited,
-        };
-        let images_per_second = session.figures.hits.count() / session.figures.seconds;
-        session.end_step(&row, steps, images_per_second)?;
-        rate = Some(known.learning_rate);
+    for (mut step, figures) in batches {
+        step.seconds += waited;
+        session.end_step(&step, figures, steps)?;
+        rate = Some(step.learning_rate);
     }
     let iteration = Some(session.place.step as usize);
     let item = TrainingItem::new(item, progress, iteration, rate);

@@ -52,7 +52,9 @@ fn the_device_is_waited_for_some_times_a_second_and_not_at_each_step() {
     let run = finished(artifacts.path(), &["--batch-size", "2", "--threads", "1"]);
     let log = fs::read_to_string(run.join("run.log")).unwrap();
     let numbers = |line: &str| -> Vec<u64> {
-        line.split(' ').filter_map(|word| word.parse().ok()).collect()
+        line.split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect()
     };
     let reads: Vec<_> = (log.lines())
         .filter(|line| line.starts_with("read the figures of "))
@@ -74,7 +76,10 @@ fn the_device_is_waited_for_some_times_a_second_and_not_at_each_step() {
         assert!((1..=most).contains(&waits), "{waits} waits, {most} at most");
     }
     let rows = table(&run, "steps.csv", 1);
-    let numbers: Vec<u64> = rows[1..].iter().map(|row| row[0].parse().unwrap()).collect();
+    let numbers: Vec<u64> = rows[1..]
+        .iter()
+        .map(|row| row[0].parse().unwrap())
+        .collect();
     assert_eq!(numbers, (1..=600).collect::<Vec<u64>>());
 }
 
