@@ -4,23 +4,15 @@ use cpu_kernels::block::{Images, conv_pool};
 use cpu_kernels::{
     ChannelShape, Context, ConvPoolShape, ConvShape, Isa, LinearShape, LossShape, Precision,
     SgdStep, conv2d, conv2d_backward_input, conv2d_backward_weight, global_avg_pool,
-    global_avg_pool_backward, linear, linear_backward, sgd_step, softmax_cross_entropy,
+    global_avg_pool_backward, global_max_pool, global_max_pool_backward, linear, linear_backward,
+    sgd_step, softmax_cross_entropy,
 };
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 use crate::rate::AgainstPeak;
+use crate::values::values;
 
 const BATCH: usize = 32;
-
-/// `len` values from -1 to 1 that look random.
-fn values(len: usize) -> Vec<f32> {
-    let mut state = 1_u32;
-    let mut next = || {
-        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        (state >> 8) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..len).map(|_| next()).collect()
-}
 
 /// The three passes of the convolutions of ResNet-20 and ResNet-18. What Winograd's algorithm does
 /// counts as the direct work that it replaces.
@@ -141,6 +133,17 @@ pub fn passes(criterion: &mut Criterion<AgainstPeak>, context: &Context) {
     });
     group.bench_function("global average pooling, backward", |bencher| {
         bencher.iter(|| global_avg_pool_backward(context, shape, &means, &mut x));
+    });
+    // What airbench94 ends with.
+    let shape = &ChannelShape::new(128, 256, 9).unwrap();
+    let mut x = values(shape.input_len());
+    let (mut maxima, mut places) = (values(128 * 256), vec![0; 128 * 256]);
+    group.throughput(Throughput::Bytes(float * x.len() as u64));
+    group.bench_function("global maximum pooling, forward", |bencher| {
+        bencher.iter(|| global_max_pool(context, shape, &x, &mut maxima, &mut places));
+    });
+    group.bench_function("global maximum pooling, backward", |bencher| {
+        bencher.iter(|| global_max_pool_backward(context, shape, &maxima, &places, &mut x));
     });
     let shape = &LossShape::new(128, 10).unwrap();
     let logits = values(shape.logits_len());

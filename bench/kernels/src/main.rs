@@ -4,8 +4,10 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod blocks;
 mod layers;
 mod rate;
+mod values;
 
 use std::error::Error;
 
@@ -31,6 +33,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     layers::linear_layers(&mut criterion, &context);
     layers::pooled_convolutions(&mut criterion, &context);
     layers::passes(&mut criterion, &context);
+    blocks::stems(&mut criterion, &context);
+    blocks::residual_blocks(&mut criterion, &context);
+    blocks::groups(&mut criterion, &context);
+    blocks::whitening(&mut criterion, &context);
+    blocks::inference(&mut criterion, &context);
     criterion.final_summary();
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! The owner of threads and scratch buffers.
 
-use std::ops::{Deref, DerefMut};
-use std::sync::{Mutex, PoisonError};
+use std::ops::Deref;
 
 use thiserror::Error;
 
-use crate::crew::{Crew, each_chunk};
+use crate::crew::{Crew, MOST_PARTICIPANTS, each_chunk};
 use crate::divide::Divide;
 use crate::isa::{Isa, IsaError};
 use crate::product::{Group, Run, Term};
+use crate::scratch::{self, Pool, Scratch};
 use crate::simd::{CheckedIsa, Kernel, dispatch};
 
 /// The most threads that a context starts. More would take minutes to start and stop a machine.
@@ -51,8 +51,11 @@ pub enum Precision {
 /// Threads and scratch buffers for the operations of this crate.
 ///
 /// One context serves any number of callers at a time. The number of threads never changes a
-/// result. Scratch buffers are kept for the next call, so that a training step that repeats the
-/// shapes of the one before allocates nothing.
+/// result. Scratch buffers are kept for the next call, so that operations which come again, one at a
+/// time and with the shapes that they had, allocate nothing, whichever thread does what. What is
+/// kept is bounded: one set of buffers that the greatest operations fit into for what an operation
+/// needs as a whole, and one for each thread for what it needs at a time. Callers at the same time
+/// may each need a set of their own.
 #[derive(Debug)]
 pub struct Context {
     threads: usize,
@@ -60,12 +63,10 @@ pub struct Context {
     crew: Option<Crew>,
     isa: CheckedIsa,
     precision: Precision,
-    runs: Shelf<Run>,
-    terms: Shelf<Term>,
-    groups: Shelf<Group>,
-    floats: Shelf<f32>,
-    bytes: Shelf<u8>,
-    doubles: Shelf<f64>,
+    /// What operations need as a whole.
+    pool: Pool,
+    /// For each thread what it needs for one chunk of an operation.
+    workers: Vec<Pool>,
 }
 
 impl Context {
@@ -102,12 +103,10 @@ impl Context {
             crew,
             isa,
             precision,
-            runs: Shelf::default(),
-            terms: Shelf::default(),
-            groups: Shelf::default(),
-            floats: Shelf::default(),
-            bytes: Shelf::default(),
-            doubles: Shelf::default(),
+            pool: Pool::default(),
+            workers: (0..threads.min(MOST_PARTICIPANTS))
+                .map(|_| Pool::default())
+                .collect(),
         })
     }
 
@@ -140,107 +139,86 @@ impl Context {
         dispatch(self.isa, kernel)
     }
 
-    /// Calls `body(chunk, parts)` for each of `chunks` chunks of `data`.
+    /// Bytes of all scratch buffers, which the context keeps until it is dropped.
+    #[must_use]
+    pub fn scratch_bytes(&self) -> usize {
+        self.pool.size() + self.workers.iter().map(Pool::size).sum::<usize>()
+    }
+
+    /// Calls `body(worker, chunk, parts)` for each of `chunks` chunks of `data`. What it needs for the
+    /// chunk it asks of the worker, never of the context: which of the threads has come to a chunk
+    /// in the first step is chance, but each then has the room for one.
     pub(crate) fn divide<D: Divide>(
         &self,
         chunks: usize,
         data: D,
-        body: impl Fn(usize, D) + Send + Sync,
+        body: impl Fn(&Worker<'_>, usize, D) + Send + Sync,
     ) {
-        match &self.crew {
+        let body = |number: usize, chunk: usize, data: D| {
+            let pool = self.workers.get(number).unwrap_or(&self.pool);
+            let context = self;
+            body(&Worker { context, pool }, chunk, data);
+        };
+        let participants = match &self.crew {
             Some(crew) if chunks > 1 => crew.divide(chunks, data, body),
-            _ => each_chunk(0, chunks, data, &body),
+            _ => {
+                each_chunk(0, chunks, data, &|chunk, data| body(0, chunk, data));
+                1
+            }
+        };
+        if self.crew.is_some() {
+            scratch::share(self.workers.get(..participants).unwrap_or_default());
         }
     }
 
     /// Room for the runs of a product, with unspecified values.
     pub(crate) fn runs(&self, len: usize) -> Scratch<'_, Run> {
-        self.runs.take(len)
-    }
-
-    /// Room for the terms of a sparse product, with unspecified values.
-    pub(crate) fn terms(&self, len: usize) -> Scratch<'_, Term> {
-        self.terms.take(len)
-    }
-
-    /// Room for the groups of a sparse product, with unspecified values.
-    pub(crate) fn groups(&self, len: usize) -> Scratch<'_, Group> {
-        self.groups.take(len)
+        self.pool.take(len)
     }
 
     /// A scratch buffer of `len` elements with unspecified values.
     pub(crate) fn floats(&self, len: usize) -> Scratch<'_, f32> {
-        self.floats.take(len)
-    }
-
-    /// A scratch buffer of `len` bytes with unspecified values.
-    pub(crate) fn bytes(&self, len: usize) -> Scratch<'_, u8> {
-        self.bytes.take(len)
+        self.pool.take(len)
     }
 
     /// A scratch buffer of `len` elements with unspecified values, for sums in double precision.
     pub(crate) fn doubles(&self, len: usize) -> Scratch<'_, f64> {
-        self.doubles.take(len)
+        self.pool.take(len)
     }
 }
 
-/// Buffers that nobody uses at the moment.
-#[derive(Debug, Default)]
-struct Shelf<T>(Mutex<Vec<Vec<T>>>);
-
-impl<T: Copy + Default> Shelf<T> {
-    fn take(&self, len: usize) -> Scratch<'_, T> {
-        let mut buffer = self.best_fit(len).unwrap_or_default();
-        if buffer.len() < len {
-            buffer.reserve_exact(len - buffer.len());
-            buffer.resize(len, T::default());
-        }
-        Scratch {
-            shelf: self,
-            buffer,
-            len,
-        }
-    }
-
-    /// Removes the smallest buffer that holds `len` elements, or else the largest one.
-    fn best_fit(&self, len: usize) -> Option<Vec<T>> {
-        let mut buffers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (index, _) = buffers.iter().enumerate().min_by_key(|(_, buffer)| {
-            let missing = len.saturating_sub(buffer.len());
-            (missing, buffer.len())
-        })?;
-        Some(buffers.swap_remove(index))
-    }
+/// A thread at work on a chunk: its context, and buffers of its own.
+pub(crate) struct Worker<'c> {
+    context: &'c Context,
+    pool: &'c Pool,
 }
 
-/// A scratch buffer, which goes back to its context when it is dropped.
-pub(crate) struct Scratch<'a, T: Copy + Default> {
-    shelf: &'a Shelf<T>,
-    buffer: Vec<T>,
-    len: usize,
-}
+impl<'c> Worker<'c> {
+    /// A scratch buffer of `len` elements with unspecified values.
+    pub(crate) fn floats(&self, len: usize) -> Scratch<'c, f32> {
+        self.pool.take(len)
+    }
 
-impl<T: Copy + Default> Deref for Scratch<'_, T> {
-    type Target = [T];
+    /// A scratch buffer of `len` bytes with unspecified values.
+    pub(crate) fn bytes(&self, len: usize) -> Scratch<'c, u8> {
+        self.pool.take(len)
+    }
 
-    fn deref(&self) -> &[T] {
-        &self.buffer[..self.len]
+    /// Room for the terms of a sparse product, with unspecified values.
+    pub(crate) fn terms(&self, len: usize) -> Scratch<'c, Term> {
+        self.pool.take(len)
+    }
+
+    /// Room for the groups of a sparse product, with unspecified values.
+    pub(crate) fn groups(&self, len: usize) -> Scratch<'c, Group> {
+        self.pool.take(len)
     }
 }
 
-impl<T: Copy + Default> DerefMut for Scratch<'_, T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        &mut self.buffer[..self.len]
-    }
-}
+impl Deref for Worker<'_> {
+    type Target = Context;
 
-impl<T: Copy + Default> Drop for Scratch<'_, T> {
-    fn drop(&mut self) {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.shelf
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(buffer);
+    fn deref(&self) -> &Context {
+        self.context
     }
 }

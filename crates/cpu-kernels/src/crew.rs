@@ -4,6 +4,9 @@
 //! caller works too and never waits for a helper that has not begun, and a helper looks for the next
 //! operation for a while before it sleeps: to be woken costs as much as a small operation.
 //!
+//! An operation of a few pieces is for as many participants, the first of the helpers. The others leave
+//! it alone: they would find nothing to do, and the caller would have to wait for them.
+//!
 //! Each participant begins with its own part of the chunks, the same one in every operation, because
 //! the images of that part are in its cache, and goes on with what the others have left.
 
@@ -25,6 +28,9 @@ use crate::divide::Divide;
 /// the caller's stack.
 const MOST_PIECES: usize = 64;
 
+/// The most threads that take part in an operation.
+pub(crate) const MOST_PARTICIPANTS: usize = MOST_PIECES;
+
 /// How long a helper looks for the next operation before it sleeps: longer than what lies between two
 /// operations of a step.
 const LOOK_FOR: Duration = Duration::from_micros(200);
@@ -35,12 +41,16 @@ const LOOKS: usize = 64;
 /// Looks of a caller that waits for a helper before it lets other threads run.
 const PATIENT_LOOKS: usize = 2_000;
 
+/// The part of the state that counts helpers at work.
+const HELPERS: usize = (1 << 8) - 1;
+/// One of the helpers that an operation is for, which the state counts beside those at work.
+const INVITED: usize = 1 << 8;
 /// Set in the state while an operation can be joined.
 const OPEN: usize = 1 << 16;
 /// What an operation adds to the state, so that no helper takes it for the one before.
 const ROUND: usize = 1 << 17;
-/// The part of the state that counts helpers at work.
-const HELPERS: usize = OPEN - 1;
+// Each of the two counts fits into its eight bits.
+const _: () = assert!(MOST_PARTICIPANTS < INVITED);
 
 /// What a helper is to do: `work` with the address of the operation and the helper's number.
 #[derive(Clone, Copy)]
@@ -51,7 +61,8 @@ struct Order {
 
 /// What the caller and the helpers share.
 struct Shared {
-    /// The number of the operation, whether it can be joined, and the helpers that are at work on it.
+    /// The number of the operation, whether it can be joined, how many helpers it is for, and how
+    /// many are at work on it.
     state: AtomicUsize,
     order: UnsafeCell<Order>,
     ends: AtomicBool,
@@ -109,8 +120,10 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Calls `body(chunk, parts)` for each of `chunks` chunks of `data`. Where the helpers are at work
-    /// for another thread, the caller does all of it.
+    /// Calls `body(participant, chunk, parts)` for each of `chunks` chunks of `data`, and gives the
+    /// number of participants, which the chunks and the crew alone decide. Participants count from
+    /// zero, which is the caller. Where the helpers are at work for another thread, the caller does
+    /// all of it.
     ///
     /// # Panics
     ///
@@ -119,39 +132,43 @@ impl Crew {
         &self,
         chunks: usize,
         data: D,
-        body: impl Fn(usize, D) + Send + Sync,
-    ) {
+        body: impl Fn(usize, usize, D) + Send + Sync,
+    ) -> usize {
         let caller = match self.caller.try_lock() {
             Ok(caller) => Some(caller),
             Err(TryLockError::Poisoned(caller)) => Some(caller.into_inner()),
             Err(TryLockError::WouldBlock) => None,
         };
         if caller.is_none() {
-            return each_chunk(0, chunks, data, &body);
+            each_chunk(0, chunks, data, &|chunk, data| body(0, chunk, data));
+            return 1;
         }
         let operation = Operation::cut(chunks, data, &body, self.helpers.len() + 1);
-        self.open(operation.order());
-        self.wake(operation.pieces - 1);
+        let participants = operation.participants;
+        self.open(operation.order(), participants - 1);
+        self.wake(participants - 1);
         operation.work(0);
         self.close();
         drop(caller);
         if let Some(payload) = operation.into_panic() {
             resume_unwind(payload);
         }
+        participants
     }
 
-    fn open(&self, order: Order) {
+    /// Lets the first `helpers` helpers join.
+    fn open(&self, order: Order, helpers: usize) {
         // SAFETY: the caller holds `Crew::caller`, and `close` left no helper at work.
         unsafe { *self.shared.order.get() = order };
         let state = self.shared.state.load(Ordering::Relaxed);
-        let next = (state & !(OPEN | HELPERS)).wrapping_add(ROUND) | OPEN;
+        let next = (round_of(state).wrapping_add(ROUND) | OPEN) + helpers * INVITED;
         self.shared.state.store(next, Ordering::SeqCst);
     }
 
-    /// Wakes sleeping helpers, as many as have something to do.
-    fn wake(&self, most: usize) {
+    /// Wakes those of the first `invited` helpers that sleep.
+    fn wake(&self, invited: usize) {
         let helpers = self.helpers.iter().zip(&self.shared.asleep);
-        for (helper, asleep) in helpers.take(most) {
+        for (helper, asleep) in helpers.take(invited) {
             if asleep.load(Ordering::SeqCst) {
                 helper.thread().unpark();
             }
@@ -196,7 +213,7 @@ impl Shared {
             if joined.is_err() {
                 continue;
             }
-            done = state & !(OPEN | HELPERS);
+            done = round_of(state);
             // SAFETY: the state counts this helper, so that the order stands; the operation that it
             // points to lives until the count is down again.
             unsafe {
@@ -207,13 +224,12 @@ impl Shared {
         }
     }
 
-    /// The state of an operation that can be joined and is not the one of `done`; nothing where the
-    /// crew ends.
+    /// The state of an operation that helper `number` can join and that is not the one of `done`;
+    /// nothing where the crew ends.
     fn next_operation(&self, number: usize, done: usize) -> Option<usize> {
         let found = |ordering| {
             let state = self.state.load(ordering);
-            let is_new = state & OPEN > 0 && state & !(OPEN | HELPERS) != done;
-            is_new.then_some(state)
+            (is_for(state, number) && round_of(state) != done).then_some(state)
         };
         loop {
             let begun = Instant::now();
@@ -239,6 +255,16 @@ impl Shared {
     }
 }
 
+/// The part of a state that tells operations apart.
+fn round_of(state: usize) -> usize {
+    state & !(ROUND - 1)
+}
+
+/// Whether the operation of a state can be joined by helper `number`.
+fn is_for(state: usize, number: usize) -> bool {
+    state & OPEN > 0 && number < state % OPEN / INVITED
+}
+
 /// One call of [`Crew::divide`].
 struct Operation<'a, D, F> {
     body: &'a F,
@@ -251,7 +277,7 @@ struct Operation<'a, D, F> {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-impl<'a, D: Divide, F: Fn(usize, D) + Sync> Operation<'a, D, F> {
+impl<'a, D: Divide, F: Fn(usize, usize, D) + Sync> Operation<'a, D, F> {
     fn cut(chunks: usize, data: D, body: &'a F, participants: usize) -> Self {
         let pieces = chunks.clamp(1, MOST_PIECES);
         let participants = participants.min(pieces);
@@ -292,7 +318,7 @@ impl<'a, D: Divide, F: Fn(usize, D) + Sync> Operation<'a, D, F> {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             for other in 0..self.participants {
                 let part = (number + other) % self.participants;
-                self.work_on_part(part);
+                self.work_on_part(part, number);
             }
         }));
         if let Err(payload) = outcome {
@@ -301,7 +327,7 @@ impl<'a, D: Divide, F: Fn(usize, D) + Sync> Operation<'a, D, F> {
         }
     }
 
-    fn work_on_part(&self, part: usize) {
+    fn work_on_part(&self, part: usize, number: usize) {
         let end = (part + 1) * self.pieces / self.participants;
         let Some(next) = self.next.get(part) else {
             return;
@@ -316,7 +342,9 @@ impl<'a, D: Divide, F: Fn(usize, D) + Sync> Operation<'a, D, F> {
                 data.take()
             });
             if let Some((first, chunks, data)) = taken {
-                each_chunk(first, chunks, data, self.body);
+                each_chunk(first, chunks, data, &|chunk, data| {
+                    (self.body)(number, chunk, data);
+                });
             }
         }
     }
@@ -348,7 +376,7 @@ pub(crate) fn each_chunk<D: Divide>(
 /// # Safety
 ///
 /// `operation` is the address of an `Operation<D, F>` that lives until this returns.
-unsafe fn work<D: Divide, F: Fn(usize, D) + Sync>(operation: *const (), number: usize) {
+unsafe fn work<D: Divide, F: Fn(usize, usize, D) + Sync>(operation: *const (), number: usize) {
     // SAFETY: the caller's. Its fields can be used by several threads: `D` is `Send` and taken once
     // behind a lock, and `F` is `Sync`.
     let operation = unsafe { &*operation.cast::<Operation<'_, D, F>>() };
@@ -356,112 +384,4 @@ unsafe fn work<D: Divide, F: Fn(usize, D) + Sync>(operation: *const (), number: 
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicU64;
-
-    use super::*;
-    use crate::divide::Chunked;
-
-    /// Adds one to each element and its chunk's number to the first of a chunk.
-    fn mark(chunk: usize, part: Chunked<'_, u64>) {
-        for value in part.data.iter_mut() {
-            *value += 1;
-        }
-        if let Some(value) = part.data.first_mut() {
-            *value += 1_000 * chunk as u64;
-        }
-    }
-
-    #[test]
-    fn every_chunk_is_done_once_with_any_number_of_helpers_and_chunks() {
-        for helpers in [0, 1, 2, 5, 70] {
-            let crew = Crew::start(helpers).unwrap();
-            for chunks in [1, 2, 3, 16, 63, 64, 65, 200] {
-                let mut data = vec![0_u64; 3 * chunks - 1];
-                crew.divide(chunks, Chunked::new(&mut data, 3), mark);
-                for (index, value) in data.into_iter().enumerate() {
-                    let first = if index % 3 == 0 {
-                        1_000 * (index as u64 / 3)
-                    } else {
-                        0
-                    };
-                    assert_eq!(
-                        value,
-                        1 + first,
-                        "{helpers} helpers, {chunks} chunks, {index}"
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn helpers_that_have_fallen_asleep_are_woken() {
-        let crew = Crew::start(1).unwrap();
-        for _ in 0..20 {
-            thread::sleep(3 * LOOK_FOR);
-            // Each chunk waits for the other, so that the two are not done by one thread.
-            let begun = AtomicU64::new(0);
-            let mut data = [0_u64; 2];
-            crew.divide(2, Chunked::new(&mut data, 1), |_, _| {
-                begun.fetch_add(1, Ordering::SeqCst);
-                while begun.load(Ordering::SeqCst) < 2 {
-                    thread::yield_now();
-                }
-            });
-        }
-    }
-
-    #[test]
-    fn many_callers_at_a_time_each_get_their_own_results() {
-        let crew = &Crew::start(2).unwrap();
-        thread::scope(|scope| {
-            for caller in 0..4_u64 {
-                scope.spawn(move || {
-                    for _ in 0..500 {
-                        let mut data = [caller; 40];
-                        crew.divide(10, Chunked::new(&mut data, 4), |chunk, part| {
-                            part.data.fill(10 * caller + chunk as u64);
-                        });
-                        for (index, value) in data.into_iter().enumerate() {
-                            assert_eq!(value, 10 * caller + index as u64 / 4);
-                        }
-                    }
-                });
-            }
-        });
-    }
-
-    #[test]
-    fn an_operation_inside_of_another_is_done_by_its_caller() {
-        let crew = Crew::start(2).unwrap();
-        let mut data = vec![0_u64; 8 * 6];
-        crew.divide(8, Chunked::new(&mut data, 6), |_, part| {
-            crew.divide(6, Chunked::new(part.data, 1), |chunk, part| {
-                part.data.fill(chunk as u64);
-            });
-        });
-        for (index, value) in data.into_iter().enumerate() {
-            assert_eq!(value, index as u64 % 6);
-        }
-    }
-
-    #[test]
-    fn a_panic_reaches_the_caller_and_the_crew_works_on() {
-        let crew = Crew::start(2).unwrap();
-        for broken in 0..16 {
-            let mut data = [0_u64; 16];
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                crew.divide(16, Chunked::new(&mut data, 1), |chunk, _| {
-                    assert!(chunk != broken, "chunk {chunk} is broken");
-                });
-            }));
-            let payload = outcome.unwrap_err();
-            let message = payload.downcast_ref::<String>().unwrap();
-            assert_eq!(*message, format!("chunk {broken} is broken"));
-            let mut data = [0_u64; 16];
-            crew.divide(16, Chunked::new(&mut data, 1), |_, part| part.data.fill(1));
-            assert_eq!(data, [1; 16]);
-        }
-    }
-}
+mod tests;

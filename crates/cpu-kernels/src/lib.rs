@@ -72,6 +72,7 @@ pub mod peak;
 pub mod pool;
 mod product;
 pub mod reference;
+mod scratch;
 pub mod shape;
 mod simd;
 

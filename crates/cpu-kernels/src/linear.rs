@@ -42,8 +42,8 @@ pub fn linear(
     let rows = rows_per_task(shape.batch, shape.weight_len());
     let tasks = shape.batch.div_ceil(rows);
     let y = Chunked::new(y, rows * shape.out_features);
-    context.divide(tasks, y, |task, y| {
-        context.compute(Inner {
+    context.divide(tasks, y, |worker, task, y| {
+        worker.compute(Inner {
             x: &x[task * rows * shape.in_features..],
             rows: y.data.len() / shape.out_features,
             weights: w,
@@ -105,8 +105,8 @@ fn by_weight(context: &Context, shape: &LinearShape, x: &[f32], dy: &[f32], dw: 
     let rows = rows_per_task(shape.out_features, shape.input_len());
     let tasks = shape.out_features.div_ceil(rows);
     let dw = Chunked::new(dw, rows * shape.in_features);
-    context.divide(tasks, dw, |task, dw| {
-        context.compute(Outer {
+    context.divide(tasks, dw, |worker, task, dw| {
+        worker.compute(Outer {
             x: &dy[task * rows..],
             x_row: 0,
             x_pixel: shape.out_features,
@@ -133,8 +133,8 @@ fn by_input(context: &Context, shape: &LinearShape, w: &[f32], dy: &[f32], dx: &
         len: shape.out_features,
     }];
     let dx = Chunked::new(dx, rows * shape.in_features);
-    context.divide(tasks, dx, |task, dx| {
-        context.compute(Dot {
+    context.divide(tasks, dx, |worker, task, dx| {
+        worker.compute(Dot {
             runs: &runs,
             input: &dy[task * rows * shape.out_features..],
             row: 0,

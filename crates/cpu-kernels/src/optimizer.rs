@@ -45,8 +45,8 @@ pub fn sgd_step(
         Chunked::new(weights, ELEMENTS_PER_TASK),
         Chunked::new(velocity, ELEMENTS_PER_TASK),
     );
-    context.divide(tasks, parts, |task, (weights, velocity)| {
-        context.compute(Sgd {
+    context.divide(tasks, parts, |worker, task, (weights, velocity)| {
+        worker.compute(Sgd {
             step: *step,
             weights: weights.data,
             gradient: &gradient[task * ELEMENTS_PER_TASK..],

@@ -14,8 +14,8 @@ const SUMS: usize = 12;
 pub fn multiply_adds(context: &Context, rounds: usize) -> f64 {
     let tasks = context.threads();
     let mut results = context.floats(tasks);
-    context.divide(tasks, Chunked::new(&mut results, 1), |_, result| {
-        let sum = context.compute(MultiplyAdds { rounds });
+    context.divide(tasks, Chunked::new(&mut results, 1), |worker, _, result| {
+        let sum = worker.compute(MultiplyAdds { rounds });
         // The sum is kept, so that the compiler must compute it.
         result.data.fill(std::hint::black_box(sum));
     });

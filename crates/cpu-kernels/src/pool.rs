@@ -25,7 +25,7 @@ pub fn global_avg_pool(
     let per_chunk = images_per_chunk(shape.batch, 0);
     let chunks = shape.batch.div_ceil(per_chunk);
     let y = Chunked::new(y, per_chunk * shape.channels);
-    context.divide(chunks, y, |chunk, y| {
+    context.divide(chunks, y, |_, chunk, y| {
         let images = x[chunk * per_chunk * shape.image_len()..].chunks_exact(shape.image_len());
         for (x, y) in images.zip(y.data.chunks_exact_mut(shape.channels)) {
             mean_of_pixels(shape, x, y);
@@ -67,7 +67,7 @@ pub fn global_avg_pool_backward(
     let per_chunk = images_per_chunk(shape.batch, 0);
     let chunks = shape.batch.div_ceil(per_chunk);
     let dx = Chunked::new(dx, per_chunk * shape.image_len());
-    context.divide(chunks, dx, |chunk, dx| {
+    context.divide(chunks, dx, |_, chunk, dx| {
         let images = dx.data.chunks_exact_mut(shape.image_len());
         let rows = dy[chunk * per_chunk * shape.channels..].chunks_exact(shape.channels);
         for (dx, dy) in images.zip(rows) {
@@ -115,7 +115,7 @@ pub fn global_max_pool(
         Chunked::new(y, per_chunk * shape.channels),
         Chunked::new(places, per_chunk * shape.channels),
     );
-    context.divide(chunks, parts, |chunk, (y, places)| {
+    context.divide(chunks, parts, |_, chunk, (y, places)| {
         let images = x[chunk * per_chunk * shape.image_len()..].chunks_exact(shape.image_len());
         let rows = (y.data.chunks_exact_mut(shape.channels))
             .zip(places.data.chunks_exact_mut(shape.channels));
@@ -158,7 +158,7 @@ pub fn global_max_pool_backward(
         });
     }
     let dx = Chunked::new(dx, shape.image_len());
-    context.divide(shape.batch, dx, |image, dx| {
+    context.divide(shape.batch, dx, |_, image, dx| {
         dx.data.fill(0.0);
         let row = image * shape.channels..(image + 1) * shape.channels;
         let values = dy[row.clone()].iter().zip(&places[row]);

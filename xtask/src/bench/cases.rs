@@ -30,6 +30,10 @@ pub enum Mode {
     Train,
     /// A forward pass without a graph.
     Infer,
+    /// A training of the tutorial recipe, from its first step to its last, with its loading.
+    Tutorial,
+    /// One epoch of training with loading, augmentation, figures and saving, beside the same steps without.
+    Epoch,
 }
 
 /// What is reported of a case.
@@ -64,6 +68,11 @@ const INFERENCE: &[Contender] = &[
     OnnxRuntime,
     OpenVino,
 ];
+
+/// The tutorial recipe by PyTorch, in both ways to load.
+const TUTORIAL: &[Contender] = &[TutorialTensor, TutorialDataLoader];
+/// What an epoch is held against: this project's own steps, on one batch.
+const OWN_STEPS: &[Contender] = &[OurSteps];
 
 /// What most cases have in common.
 const RESNET20: Case = Case {
@@ -138,6 +147,21 @@ pub const CASES: &[Case] = &[
         ..RESNET20
     },
     Case {
+        name: "tutorial-simple_cnn-4",
+        network: "simple_cnn",
+        batch: 4,
+        mode: Mode::Tutorial,
+        threads: 1,
+        peers: TUTORIAL,
+        ..RESNET20
+    },
+    Case {
+        name: "epoch-resnet20-128",
+        mode: Mode::Epoch,
+        peers: OWN_STEPS,
+        ..RESNET20
+    },
+    Case {
         name: "memory-resnet20-128",
         metric: Metric::PeakMemory,
         ..RESNET20
@@ -158,11 +182,15 @@ impl Case {
 
     /// One line for `--list`.
     pub fn describe(&self) -> String {
-        let what = match (self.mode, self.metric) {
-            (Mode::Train, Metric::Speed) => "training step, images/s",
-            (Mode::Train, Metric::PeakMemory) => "training step, peak memory",
-            (Mode::Infer, Metric::Speed) => "inference, images/s",
-            (Mode::Infer, Metric::PeakMemory) => "inference, peak memory",
+        let mode = match self.mode {
+            Mode::Train => "training step",
+            Mode::Infer => "inference",
+            Mode::Tutorial => "the tutorial recipe from end to end",
+            Mode::Epoch => "an epoch of `train` beside `bench`",
+        };
+        let metric = match self.metric {
+            Metric::Speed => "images/s",
+            Metric::PeakMemory => "peak memory",
         };
         let threads = match self.threads {
             1 => "1 thread".to_owned(),
@@ -170,23 +198,39 @@ impl Case {
         };
         let held = if self.avx2 { ", held to AVX2" } else { "" };
         format!(
-            "{}, batch {}, {what}, {threads}{held}",
+            "{}, batch {}, {mode}, {metric}, {threads}{held}",
             self.network, self.batch
         )
     }
 
-    /// This project, then the peers.
+    /// This project, then what it is compared with: the Python programs only where there are `peers`.
     pub fn contenders(&self, peers: bool) -> Vec<Contender> {
-        let peers = if peers { self.peers } else { &[] };
-        [Ours].into_iter().chain(peers.iter().copied()).collect()
+        let compared = self.peers.iter().copied();
+        let compared = compared.filter(|contender| peers || !contender.needs_python());
+        [Ours].into_iter().chain(compared).collect()
+    }
+
+    /// Whether it reads CIFAR-10.
+    pub fn needs_data(&self) -> bool {
+        matches!(self.mode, Mode::Tutorial | Mode::Epoch)
     }
 }
 
 impl Mode {
-    /// The word that the trainer and `bench/bench_torch.py` take.
+    /// The word with which a case's name begins.
     pub fn name(self) -> &'static str {
         match self {
             Self::Train => "train",
+            Self::Infer => "infer",
+            Self::Tutorial => "tutorial",
+            Self::Epoch => "epoch",
+        }
+    }
+
+    /// What `trainer bench` and `bench/bench_torch.py` call its step.
+    pub fn step(self) -> &'static str {
+        match self {
+            Self::Train | Self::Tutorial | Self::Epoch => "train",
             Self::Infer => "infer",
         }
     }
@@ -246,10 +290,14 @@ mod tests {
     }
 
     #[test]
-    fn without_peers_a_case_measures_this_project_alone() {
+    fn without_python_a_case_measures_this_program_alone() {
         for case in CASES {
-            assert_eq!(case.contenders(false), [Ours]);
+            let alone = case.contenders(false);
+            assert_eq!(alone.first(), Some(&Ours));
+            assert!(alone.iter().all(|contender| !contender.needs_python()));
             assert_eq!(case.contenders(true).len(), case.peers.len() + 1);
         }
+        let epoch = Case::from_name("epoch-resnet20-128").unwrap();
+        assert_eq!(epoch.contenders(false), [Ours, OurSteps]);
     }
 }

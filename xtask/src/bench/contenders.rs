@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::cases::{Case, Metric};
+use super::cases::{Case, Metric, Mode};
 use super::command::Invocation;
 
 /// A program on one side of the comparison.
@@ -26,6 +26,12 @@ pub enum Contender {
     BurnNdarray,
     /// Burn's own operations on its Flex backend.
     BurnFlex,
+    /// The tutorial with PyTorch and its `DataLoader`, as the tutorial's readers run it.
+    TutorialDataLoader,
+    /// The tutorial with PyTorch and the whole set as one tensor, its fastest loading.
+    TutorialTensor,
+    /// This project's training step on one batch, without what is around it in a training.
+    OurSteps,
 }
 
 use Contender::*;
@@ -41,6 +47,9 @@ pub const CONTENDERS: &[Contender] = &[
     OpenVino,
     BurnNdarray,
     BurnFlex,
+    TutorialTensor,
+    TutorialDataLoader,
+    OurSteps,
 ];
 
 /// Instruction sets and threads that a shell may have set for a contender. A measurement begins without them.
@@ -69,6 +78,10 @@ pub struct Programs {
     pub trainer: PathBuf,
     /// The interpreter that has the peers; none where they are left out.
     pub python: Option<PathBuf>,
+    /// The folder with the six files of CIFAR-10; none where no case reads them.
+    pub data: Option<PathBuf>,
+    /// Where trainings leave their runs.
+    pub artifacts: PathBuf,
 }
 
 impl Contender {
@@ -84,26 +97,63 @@ impl Contender {
             OpenVino => "OpenVINO",
             BurnNdarray => "Burn ndarray",
             BurnFlex => "Burn Flex",
+            TutorialDataLoader => "PyTorch tutorial, DataLoader",
+            TutorialTensor => "PyTorch tutorial, one tensor",
+            OurSteps => "our bench",
         }
     }
 
-    /// The command that measures this contender on a case for about `seconds`. Its last line of output that is a
-    /// JSON object holds `images_per_s`.
+    /// Whether it is a Python program.
+    pub fn needs_python(self) -> bool {
+        !matches!(self, Ours | OurSteps | BurnNdarray | BurnFlex)
+    }
+
+    /// The command that measures this contender on a case for about `seconds`, or for as long as a training takes.
+    /// Its last line of output that is a JSON object holds the images a second.
     ///
     /// # Errors
-    /// A message where a peer needs an interpreter and there is none.
+    /// A message where a peer needs an interpreter, or a training needs CIFAR-10, and there is none.
     pub fn command(
         self,
         case: &Case,
         seconds: f64,
         programs: &Programs,
     ) -> Result<Invocation, String> {
+        let (program, arguments) = match (self, case.mode) {
+            (Ours, Mode::Tutorial) => programs.training(case, &["--config", "tutorial"])?,
+            (Ours, Mode::Epoch) => {
+                let recipe = ["--config", "resnet20-quick", "--epochs", "1"];
+                programs.training(case, &recipe)?
+            }
+            (TutorialDataLoader, _) => self.tutorial(case, "dataset", programs)?,
+            (TutorialTensor, _) => self.tutorial(case, "tensor", programs)?,
+            _ => self.steps(case, seconds, programs)?,
+        };
+        let environment = match (case.avx2, self) {
+            (false, _) => &[],
+            (true, Ours | OurSteps) => OURS_AVX2,
+            (true, _) => PEERS_AVX2,
+        };
+        Ok(Invocation {
+            program,
+            arguments,
+            environment,
+        })
+    }
+
+    /// The program and the arguments that measure steps on one random batch.
+    fn steps(
+        self,
+        case: &Case,
+        seconds: f64,
+        programs: &Programs,
+    ) -> Result<(PathBuf, Vec<String>), String> {
         let seconds = match (self, case.metric) {
             (BurnNdarray | BurnFlex, _) | (_, Metric::PeakMemory) => seconds.min(SHORT_SECONDS),
             _ => seconds,
         };
         let (program, network, first): (&Path, &str, &[&str]) = match self {
-            Ours => (
+            Ours | OurSteps => (
                 &programs.trainer,
                 "--network",
                 &["bench", "--json", "--backend", "ndarray"],
@@ -118,20 +168,12 @@ impl Contender {
                 "--network",
                 &["bench", "--json", "--stock", "--backend", "flex"],
             ),
-            peer => {
-                let python = programs.python.as_deref().ok_or_else(|| {
-                    format!(
-                        "{} needs the peers' Python: leave out --no-peers",
-                        peer.label()
-                    )
-                })?;
-                (python, "--net", peer.script())
-            }
+            peer => (programs.python(self)?, "--net", peer.script()),
         };
         let mut arguments: Vec<String> = first.iter().map(|part| (*part).to_owned()).collect();
         // The script for ONNX Runtime and OpenVINO knows inference only and has no option for it.
         if !matches!(self, OnnxRuntime | OpenVino) {
-            arguments.extend(["--mode".to_owned(), case.mode.name().to_owned()]);
+            arguments.extend(["--mode".to_owned(), case.mode.step().to_owned()]);
         }
         for (option, value) in [
             (network, case.network.to_owned()),
@@ -141,16 +183,25 @@ impl Contender {
         ] {
             arguments.extend([option.to_owned(), value]);
         }
-        let environment = match (case.avx2, self) {
-            (false, _) => &[],
-            (true, Ours) => OURS_AVX2,
-            (true, _) => PEERS_AVX2,
-        };
-        Ok(Invocation {
-            program: program.to_owned(),
-            arguments,
-            environment,
-        })
+        Ok((program.to_owned(), arguments))
+    }
+
+    /// The tutorial by PyTorch, which loads by `loader`.
+    fn tutorial(
+        self,
+        case: &Case,
+        loader: &str,
+        programs: &Programs,
+    ) -> Result<(PathBuf, Vec<String>), String> {
+        let mut arguments = vec!["bench/tutorial_torch.py".to_owned()];
+        for (option, value) in [
+            ("--loader", loader.to_owned()),
+            ("--threads", case.threads.to_string()),
+            ("--data", programs.data()?),
+        ] {
+            arguments.extend([option.to_owned(), value]);
+        }
+        Ok((programs.python(self)?.to_owned(), arguments))
     }
 
     /// A peer's script with the options that are its own; nothing for a contender that is no Python program.
@@ -164,8 +215,42 @@ impl Contender {
             TorchCompiledChannelsLast => &[TORCH, "--layout", "nhwc", "--compile"],
             OnnxRuntime => &[INFERENCE, "--engine", "onnxruntime"],
             OpenVino => &[INFERENCE, "--engine", "openvino"],
-            Ours | BurnNdarray | BurnFlex => &[],
+            Ours | OurSteps | BurnNdarray | BurnFlex | TutorialDataLoader | TutorialTensor => &[],
         }
+    }
+}
+
+impl Programs {
+    fn python(&self, contender: Contender) -> Result<&Path, String> {
+        self.python.as_deref().ok_or_else(|| {
+            format!(
+                "{} needs the peers' Python: leave out --no-peers",
+                contender.label()
+            )
+        })
+    }
+
+    fn data(&self) -> Result<String, String> {
+        let data = self.data.as_ref().ok_or("this needs CIFAR-10")?;
+        Ok(data.display().to_string())
+    }
+
+    /// A training by this project, from a recipe. What it prints at its end counts from its first step to its last.
+    fn training(&self, case: &Case, recipe: &[&str]) -> Result<(PathBuf, Vec<String>), String> {
+        let mut arguments = vec!["train".to_owned()];
+        arguments.extend(recipe.iter().map(|part| (*part).to_owned()));
+        for (option, value) in [
+            ("--network", case.network.to_owned()),
+            ("--batch-size", case.batch.to_string()),
+            ("--threads", case.threads.to_string()),
+            ("--backend", "ndarray".to_owned()),
+            ("--data-dir", self.data()?),
+            ("--artifacts", self.artifacts.display().to_string()),
+        ] {
+            arguments.extend([option.to_owned(), value]);
+        }
+        arguments.extend(["--json", "--quiet"].map(str::to_owned));
+        Ok((self.trainer.clone(), arguments))
     }
 }
 
@@ -177,6 +262,8 @@ mod tests {
         let programs = Programs {
             trainer: "trainer".into(),
             python: Some("python".into()),
+            data: Some("data".into()),
+            artifacts: "runs".into(),
         };
         let case = Case::from_name(case).unwrap();
         contender.command(case, 5.0, &programs).unwrap().line()
@@ -195,6 +282,36 @@ mod tests {
         assert_eq!(
             line(OpenVino, "infer-resnet20-1"),
             "python bench/bench_inference.py --engine openvino --net resnet20 --batch 1 --threads 2 --seconds 5"
+        );
+    }
+
+    #[test]
+    fn a_training_reads_the_same_images_on_both_sides() {
+        assert_eq!(
+            line(Ours, "tutorial-simple_cnn-4"),
+            "trainer train --config tutorial --network simple_cnn --batch-size 4 --threads 1 --backend ndarray \
+             --data-dir data --artifacts runs --json --quiet"
+        );
+        assert_eq!(
+            line(TutorialDataLoader, "tutorial-simple_cnn-4"),
+            "python bench/tutorial_torch.py --loader dataset --threads 1 --data data"
+        );
+        assert_eq!(
+            line(TutorialTensor, "tutorial-simple_cnn-4"),
+            "python bench/tutorial_torch.py --loader tensor --threads 1 --data data"
+        );
+    }
+
+    #[test]
+    fn an_epoch_is_held_against_the_same_steps_without_loading() {
+        assert_eq!(
+            line(Ours, "epoch-resnet20-128"),
+            "trainer train --config resnet20-quick --epochs 1 --network resnet20 --batch-size 128 --threads 2 \
+             --backend ndarray --data-dir data --artifacts runs --json --quiet"
+        );
+        assert_eq!(
+            line(OurSteps, "epoch-resnet20-128"),
+            "trainer bench --json --backend ndarray --mode train --network resnet20 --batch 128 --threads 2 --seconds 5"
         );
     }
 
@@ -224,11 +341,16 @@ mod tests {
         let programs = Programs {
             trainer: "trainer".into(),
             python: None,
+            data: None,
+            artifacts: "runs".into(),
         };
         let case = Case::from_name("train-resnet20-8").unwrap();
         assert_eq!(
             TorchNchw.command(case, 5.0, &programs).unwrap_err(),
             "PyTorch needs the peers' Python: leave out --no-peers"
         );
+        let epoch = Case::from_name("epoch-resnet20-128").unwrap();
+        let message = Ours.command(epoch, 5.0, &programs).unwrap_err();
+        assert_eq!(message, "this needs CIFAR-10");
     }
 }

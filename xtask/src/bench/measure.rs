@@ -137,9 +137,11 @@ fn figure(
     match metric {
         Metric::Speed => reported
             .get("images_per_s")
+            // What a training says at its end.
+            .or_else(|| reported.get("images_per_second"))
             .and_then(Value::as_f64)
             .filter(|figure| figure.is_finite() && *figure > 0.0)
-            .ok_or_else(|| "its JSON object has no images_per_s above 0".to_owned()),
+            .ok_or_else(|| "its JSON object has no images a second above 0".to_owned()),
         Metric::PeakMemory => peak_memory
             .map(|bytes| bytes as f64 / 1e6)
             .ok_or_else(|| "peak memory is read from /proc, which Linux alone has".to_owned()),
@@ -228,6 +230,9 @@ mod tests {
         let reported = serde_json::json!({"images_per_s": 250.5});
         let reported = reported.as_object().unwrap();
         assert_eq!(figure(Metric::Speed, reported, None), Ok(250.5));
+        let trained = serde_json::json!({"images_per_second": 125.5, "seconds": 2.0});
+        let trained = trained.as_object().unwrap();
+        assert_eq!(figure(Metric::Speed, trained, None), Ok(125.5));
         assert_eq!(
             figure(Metric::PeakMemory, reported, Some(368_000_000)),
             Ok(368.0)
@@ -267,6 +272,8 @@ mod tests {
         Programs {
             trainer,
             python: None,
+            data: None,
+            artifacts: folder.to_owned(),
         }
     }
 

@@ -52,12 +52,19 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 fn measure_all(options: &Options, arguments: &[String]) -> Result<(), String> {
     let root = root()?;
     let load = host::load();
+    let trainer = crate::program::build(&root, &[])?;
+    let runs = std::env::temp_dir().join(format!("cifar10-trainer-bench-{}", std::process::id()));
     let programs = Programs {
-        trainer: crate::program::build(&root, &[])?,
+        data: match options.cases.iter().any(|case| case.needs_data()) {
+            true => Some(data_folder(&trainer, &root)?),
+            false => None,
+        },
         python: match options.peers {
             true => Some(environment::interpreter(&root)?),
             false => None,
         },
+        trainer,
+        artifacts: runs.clone(),
     };
     let command = ["cargo xtask bench"]
         .into_iter()
@@ -76,7 +83,10 @@ fn measure_all(options: &Options, arguments: &[String]) -> Result<(), String> {
     };
     let rows = measure::measure(&plan, &programs, &root, |rows, state| {
         report.write(&plan, rows, state)
-    })?;
+    });
+    // There is nothing to remove where no case trains.
+    let _ = std::fs::remove_dir_all(&runs);
+    let rows = rows?;
     println!("{}", markdown::table(&rows));
     println!("written: {}", report.markdown_path().display());
     let failures = rows
@@ -90,6 +100,18 @@ fn measure_all(options: &Options, arguments: &[String]) -> Result<(), String> {
             "{failures} of the table's figures could not be measured; the table says why"
         )),
     }
+}
+
+/// The folder with CIFAR-10, which the trainer fetches where it is missing.
+fn data_folder(trainer: &Path, root: &Path) -> Result<PathBuf, String> {
+    let said = command::answer(trainer, &["data", "info", "--json"], root);
+    let folder = said
+        .as_deref()
+        .and_then(command::last_json_object)
+        .and_then(|info| Some(PathBuf::from(info.get("folder")?.as_str()?)));
+    folder.ok_or_else(|| {
+        "CIFAR-10 could not be had: `cargo run -p trainer -- data fetch` says why".to_owned()
+    })
 }
 
 /// The workspace's folder.

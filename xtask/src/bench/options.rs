@@ -19,6 +19,7 @@ usage: cargo xtask bench [OPTIONS]
 
 The report goes to bench/results and is written anew after each case, so that Ctrl-C leaves a partial one. The peers
 are installed once into the user's cache folder; CIFAR10_TRAINER_PYTHON names an interpreter that has them already.
+The tutorial and the epoch read CIFAR-10, and take as long as they take: a minute or two each, every round.
 ";
 
 /// What a command line asks for.

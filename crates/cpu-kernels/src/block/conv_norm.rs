@@ -5,7 +5,7 @@ use super::normalization::{
     Convolved, NormGradients, Parameters, SavedConvolution, ScaleAndShift, Statistics,
     gradient_factors, statistics,
 };
-use crate::context::{Context, Scratch};
+use crate::context::Context;
 use crate::conv::{BackwardInput, BackwardWeight, Forward, images_from};
 use crate::divide::Chunked;
 use crate::image::{
@@ -14,6 +14,7 @@ use crate::image::{
 };
 use crate::layout::Frame;
 use crate::partition::images_per_chunk;
+use crate::scratch::Scratch;
 use crate::shape::{ConvShape, ShapeError, check_len};
 
 /// Images of a batch.
@@ -123,22 +124,22 @@ fn forward<'c>(
         Chunked::new(&mut partials, sums_len),
         Chunked::new(places, if pooled { per_chunk * len } else { 0 }),
     );
-    context.divide(chunks, parts, |chunk, (c, sums, places)| {
+    context.divide(chunks, parts, |worker, chunk, (c, sums, places)| {
         sums.data.fill(0.0);
-        let mut framed = context.floats(most * frame.len());
-        let mut unpooled = context.floats(most * unpooled_len);
+        let mut framed = worker.floats(most * frame.len());
+        let mut unpooled = worker.floats(most * unpooled_len);
         let mut places = places.data.chunks_mut(len);
         for (group, c) in c.data.chunks_mut(most * len).enumerate() {
             let images = c.len() / len;
             let first = chunk * per_chunk + group * most;
-            input.load(context, &frame, first, images, &mut framed);
+            input.load(worker, &frame, first, images, &mut framed);
             if pooled {
-                forward.run(context, images, &framed, &mut unpooled);
+                forward.run(worker, images, &framed, &mut unpooled);
                 let unpooled = unpooled.chunks_exact(unpooled_len);
                 for ((x, maxima), places) in
                     unpooled.zip(c.chunks_exact_mut(len)).zip(places.by_ref())
                 {
-                    context.compute(MaxPool {
+                    worker.compute(MaxPool {
                         height: shape.out_height,
                         width: shape.out_width,
                         channels: shape.out_channels,
@@ -148,10 +149,10 @@ fn forward<'c>(
                     });
                 }
             } else {
-                forward.run(context, images, &framed, c);
+                forward.run(worker, images, &framed, c);
             }
             for x in c.chunks_exact(len) {
-                context.compute(SquareSums {
+                worker.compute(SquareSums {
                     x,
                     channels: shape.out_channels,
                     sums: sums.data,
@@ -211,12 +212,12 @@ pub(super) fn gradient_sums<'c>(
     let chunks = shape.batch.div_ceil(per_chunk);
     let mut partials = context.doubles(chunks * sums_len);
     let parts = Chunked::new(&mut partials, sums_len);
-    context.divide(chunks, parts, |chunk, sums| {
+    context.divide(chunks, parts, |worker, chunk, sums| {
         sums.data.fill(0.0);
         let begin = chunk * per_chunk;
         for image in begin..(begin + per_chunk).min(shape.batch) {
             let of_image = |data| &images_from(data, image, len)[..len];
-            context.compute(GradientSums {
+            worker.compute(GradientSums {
                 gradient: of_image(dy),
                 gate: of_image(y),
                 x: of_image(c),
@@ -377,38 +378,38 @@ impl Backward<'_> {
             Chunked::new(&mut partials, shape.weight_len()),
             Chunked::new(&mut partial_sums, sums_len),
         );
-        context.divide(chunks, parts, |chunk, (dx, partial, chunk_sums)| {
+        context.divide(chunks, parts, |worker, chunk, (dx, partial, chunk_sums)| {
             chunk_sums.data.fill(0.0);
-            let mut sums = by_weight.begin(context);
-            let mut x_framed = context.floats(most * x_frame.len());
-            let mut dy_framed = context.floats(most * dy_frame.len());
-            let mut fresh = context.floats(if add { most * len } else { 0 });
+            let mut sums = by_weight.begin(worker);
+            let mut x_framed = worker.floats(most * x_frame.len());
+            let mut dy_framed = worker.floats(most * dy_frame.len());
+            let mut fresh = worker.floats(if add { most * len } else { 0 });
             let begin = chunk * per_chunk;
             let end = (begin + per_chunk).min(shape.batch);
             let mut groups = dx.data.chunks_mut(most * len);
             for first in (begin..end).step_by(most) {
                 let images = most.min(end - first);
                 let dx = groups.next().unwrap_or_default();
-                output.load(context, &dy_frame, first, images, &mut dy_framed);
+                output.load(worker, &dy_frame, first, images, &mut dy_framed);
                 self.input
-                    .load(context, &x_frame, first, images, &mut x_framed);
+                    .load(worker, &x_frame, first, images, &mut x_framed);
                 match &by_input {
                     Some(by_input) if add => {
-                        by_input.run(context, images, &dy_framed, &mut fresh);
-                        context.compute(AddGated {
+                        by_input.run(worker, images, &dy_framed, &mut fresh);
+                        worker.compute(AddGated {
                             gradient: &fresh[..dx.len()],
                             gate: None,
                             out: dx,
                         });
                     }
-                    Some(by_input) => by_input.run(context, images, &dy_framed, dx),
+                    Some(by_input) => by_input.run(worker, images, &dy_framed, dx),
                     None => {}
                 }
                 then(first, dx, chunk_sums.data);
                 let (x, dy) = ((&x_frame, &*x_framed), (&dy_frame, &*dy_framed));
-                by_weight.add(context, images, x, dy, &mut sums);
+                by_weight.add(worker, images, x, dy, &mut sums);
             }
-            by_weight.end(context, &sums, partial.data);
+            by_weight.end(worker, &sums, partial.data);
         });
         by_weight.total(context, &partials, gradients.weight);
         total(context, &partial_sums, sums_len)

@@ -91,13 +91,13 @@ impl<'c> Prepared<'c> {
         let (frame, most) = (self.forward.frame(), self.forward.images_at_a_time());
         let len = shape.out_image_len();
         let groups = batch.div_ceil(most);
-        context.divide(groups, Chunked::new(y, most * len), |group, y| {
+        context.divide(groups, Chunked::new(y, most * len), |worker, group, y| {
             let (first, images) = (group * most, y.data.len() / len);
-            let mut framed = context.floats(most * frame.len());
-            Input::Plain(x).load(context, &frame, first, images, &mut framed);
-            self.forward.run(context, images, &framed, y.data);
+            let mut framed = worker.floats(most * frame.len());
+            Input::Plain(x).load(worker, &frame, first, images, &mut framed);
+            self.forward.run(worker, images, &framed, y.data);
             for (image, out) in (first..).zip(y.data.chunks_exact_mut(len)) {
-                context.compute(AddBias {
+                worker.compute(AddBias {
                     grid: out_grid(&shape),
                     bias,
                     around: around.map(|around| images_from(around, image, len)),
@@ -131,16 +131,16 @@ impl<'c> Prepared<'c> {
         let (frame, most) = (self.forward.frame(), self.forward.images_at_a_time());
         let (height, width) = (shape.out_height / WINDOW, shape.out_width / WINDOW);
         let groups = if len == 0 { 0 } else { batch.div_ceil(most) };
-        context.divide(groups, Chunked::new(y, most * len), |group, y| {
+        context.divide(groups, Chunked::new(y, most * len), |worker, group, y| {
             let images = y.data.len() / len;
-            let mut framed = context.floats(most * frame.len());
-            let mut unpooled = context.floats(most * shape.out_image_len());
-            let mut places = context.bytes(len);
-            Input::Plain(x).load(context, &frame, group * most, images, &mut framed);
-            self.forward.run(context, images, &framed, &mut unpooled);
+            let mut framed = worker.floats(most * frame.len());
+            let mut unpooled = worker.floats(most * shape.out_image_len());
+            let mut places = worker.bytes(len);
+            Input::Plain(x).load(worker, &frame, group * most, images, &mut framed);
+            self.forward.run(worker, images, &framed, &mut unpooled);
             let unpooled = unpooled.chunks_exact(shape.out_image_len());
             for (x, out) in unpooled.zip(y.data.chunks_exact_mut(len)) {
-                context.compute(MaxPool {
+                worker.compute(MaxPool {
                     height: shape.out_height,
                     width: shape.out_width,
                     channels: shape.out_channels,
@@ -148,7 +148,7 @@ impl<'c> Prepared<'c> {
                     maxima: out,
                     places: &mut places,
                 });
-                context.compute(AddBias {
+                worker.compute(AddBias {
                     grid: Grid::dense(height, width, shape.out_channels),
                     bias,
                     around: None,

@@ -1,8 +1,9 @@
 //! What batch normalisation (Ioffe and Szegedy, 2015) computes for each channel from sums over the
 //! batch.
 
-use crate::context::{Context, Scratch};
+use crate::context::Context;
 use crate::image::Affine;
+use crate::scratch::Scratch;
 use crate::shape::{ConvShape, ShapeError, check_len};
 
 /// A convolution's weights, `[out_channels, in_channels, kernel, kernel]`, and the scale and shift

@@ -60,8 +60,8 @@ pub fn forward(
     let scale = convolve(context, shape, plain, parameters, eps, &mut convolved, None)?;
     let len = shape.out_image_len();
     let c = &*convolved.c;
-    context.divide(shape.batch, Chunked::new(out.y, len), |image, y| {
-        context.compute(Activate {
+    context.divide(shape.batch, Chunked::new(out.y, len), |worker, image, y| {
+        worker.compute(Activate {
             grid: out_grid(shape),
             x: images_from(c, image, len),
             affine: Some(scale.affine()),

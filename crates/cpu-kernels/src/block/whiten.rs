@@ -36,18 +36,18 @@ pub fn backward_bias(
     let chunks = batch.div_ceil(per_chunk);
     let mut partials = context.doubles(chunks * channels);
     let parts = Chunked::new(&mut partials, channels);
-    context.divide(chunks, parts, |chunk, sums| {
+    context.divide(chunks, parts, |worker, chunk, sums| {
         sums.data.fill(0.0);
-        let mut framed = context.floats(most * frame.len());
-        let mut c = context.floats(most * len);
+        let mut framed = worker.floats(most * frame.len());
+        let mut c = worker.floats(most * len);
         let begin = chunk * per_chunk;
         let end = (begin + per_chunk).min(batch);
         for first in (begin..end).step_by(most) {
             let images = most.min(end - first);
-            Input::Plain(x).load(context, &frame, first, images, &mut framed);
-            forward.run(context, images, &framed, &mut c);
+            Input::Plain(x).load(worker, &frame, first, images, &mut framed);
+            forward.run(worker, images, &framed, &mut c);
             for (image, x) in (first..first + images).zip(c.chunks_exact(len)) {
-                context.compute(GeluBiasGradient {
+                worker.compute(GeluBiasGradient {
                     x,
                     bias,
                     dy: &images_from(dy, image, len)[..len],

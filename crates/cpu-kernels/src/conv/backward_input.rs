@@ -6,9 +6,10 @@
 
 use super::algorithm::Algorithm;
 use super::forward::Forward;
-use crate::context::{Context, Scratch};
+use crate::context::{Context, Worker};
 use crate::layout::{Frame, pack, packed_len};
 use crate::product::{Dot, Output, Run, Weights};
+use crate::scratch::Scratch;
 use crate::shape::ConvShape;
 
 /// The gradient by the input, with the weights packed.
@@ -54,13 +55,13 @@ impl<'c> BackwardInput<'c> {
     }
 
     /// The gradient `dx`, dense, from `images` framed images `dy` that lie one after the other.
-    pub(crate) fn run(&self, context: &Context, images: usize, dy: &[f32], dx: &mut [f32]) {
+    pub(crate) fn run(&self, worker: &Worker, images: usize, dy: &[f32], dx: &mut [f32]) {
         match self {
-            Self::Turned(forward) => forward.run(context, images, dy, dx),
+            Self::Turned(forward) => forward.run(worker, images, dy, dx),
             Self::Direct(classes) => {
                 let dy = dy.chunks_exact(classes.frame.len()).take(images);
                 for (dy, dx) in dy.zip(dx.chunks_exact_mut(classes.shape.image_len())) {
-                    classes.run(context, dy, dx);
+                    classes.run(worker, dy, dx);
                 }
             }
         }

@@ -5,11 +5,12 @@ use super::forward::{input_frame, tiles_at_a_time};
 use super::winograd::{
     POSITIONS, Tiles, TransformGradient, TransformInput, TransformKernelGradients, position_len,
 };
-use crate::context::{Context, Scratch};
+use crate::context::{Context, Worker};
 use crate::divide::Chunked;
 use crate::layout::Frame;
 use crate::partition::images_per_chunk;
 use crate::product::{Each, Outer};
+use crate::scratch::Scratch;
 use crate::shape::ConvShape;
 
 /// Products of channels in and out from which on the sums of all positions are too large for the
@@ -92,14 +93,14 @@ impl BackwardWeight {
     }
 
     /// No sums yet.
-    pub(crate) fn begin<'c>(&self, context: &'c Context) -> Sums<'c> {
+    pub(crate) fn begin<'c>(&self, worker: &Worker<'c>) -> Sums<'c> {
         let channels = self.shape.in_channels * self.shape.out_channels;
         let len = match self.algorithm {
             Algorithm::Direct => self.shape.weight_len(),
             Algorithm::Winograd => POSITIONS * channels,
         };
         Sums {
-            sums: context.floats(len),
+            sums: worker.floats(len),
             begun: false,
         }
     }
@@ -108,7 +109,7 @@ impl BackwardWeight {
     /// other.
     pub(crate) fn add(
         &self,
-        context: &Context,
+        worker: &Worker,
         images: usize,
         (x_frame, x): (&Frame, &[f32]),
         (dy_frame, dy): (&Frame, &[f32]),
@@ -118,12 +119,12 @@ impl BackwardWeight {
             Algorithm::Direct => {
                 let x = x.chunks_exact(x_frame.len()).take(images);
                 for (x, dy) in x.zip(dy.chunks_exact(dy_frame.len())) {
-                    self.direct(context, (x_frame, x), (dy_frame, dy), sums);
+                    self.direct(worker, (x_frame, x), (dy_frame, dy), sums);
                     sums.begun = true;
                 }
             }
             Algorithm::Winograd => {
-                self.winograd(context, images, (x_frame, x), (dy_frame, dy), sums);
+                self.winograd(worker, images, (x_frame, x), (dy_frame, dy), sums);
             }
         }
     }
@@ -163,7 +164,7 @@ impl BackwardWeight {
 
     fn winograd(
         &self,
-        context: &Context,
+        worker: &Worker,
         images: usize,
         (x_frame, x): (&Frame, &[f32]),
         (dy_frame, dy): (&Frame, &[f32]),
@@ -175,11 +176,11 @@ impl BackwardWeight {
         let all = images * tiles.count();
         let most = self.tiles_at_a_time();
         let (from, to) = (position_len(most, inputs), position_len(most, outputs));
-        let mut transformed = context.floats(POSITIONS * from);
-        let mut gradients = context.floats(POSITIONS * to);
+        let mut transformed = worker.floats(POSITIONS * from);
+        let mut gradients = worker.floats(POSITIONS * to);
         for first in (0..all).step_by(most) {
             let count = most.min(all - first);
-            context.compute(TransformInput {
+            worker.compute(TransformInput {
                 tiles,
                 first,
                 count,
@@ -188,7 +189,7 @@ impl BackwardWeight {
                 out: &mut transformed,
                 position: from,
             });
-            context.compute(TransformGradient {
+            worker.compute(TransformGradient {
                 tiles,
                 first,
                 count,
@@ -202,7 +203,7 @@ impl BackwardWeight {
                 .zip(gradients.chunks_exact(to));
             let all_sums = sums.sums.chunks_exact_mut(inputs * outputs);
             let keep = sums.begun;
-            context.compute(Each(positions.zip(all_sums).map(|((x, dy), out)| Outer {
+            worker.compute(Each(positions.zip(all_sums).map(|((x, dy), out)| Outer {
                 x,
                 x_row: 0,
                 x_pixel: inputs,
@@ -246,7 +247,7 @@ impl BackwardWeight {
         let weights = taps * inputs * outputs;
         let block_len = OUTPUTS_AT_A_TIME * inputs * taps;
         let blocks = outputs.div_ceil(OUTPUTS_AT_A_TIME);
-        context.divide(blocks, Chunked::new(dw, block_len), |block, dw| {
+        context.divide(blocks, Chunked::new(dw, block_len), |_, block, dw| {
             let first = block * OUTPUTS_AT_A_TIME;
             let width = OUTPUTS_AT_A_TIME.min(outputs - first);
             for input in 0..inputs {

@@ -5,9 +5,10 @@ use super::winograd::{
     INPUTS, OUTPUTS, POSITIONS, Tiles, TransformInput, TransformKernels, TransformOutput,
     position_len,
 };
-use crate::context::{Context, Scratch};
+use crate::context::{Context, Worker};
 use crate::layout::{Frame, block_width, pack, packed_len};
 use crate::product::{Dot, Each, Output, Run, Weights};
+use crate::scratch::Scratch;
 use crate::shape::ConvShape;
 
 /// The most tiles that are transformed at a time, such that transformed tiles and products stay
@@ -125,16 +126,16 @@ impl<'c> Forward<'c> {
     }
 
     /// Convolves `images` framed images that lie one after the other; `y` is dense.
-    pub(crate) fn run(&self, context: &Context, images: usize, framed: &[f32], y: &mut [f32]) {
+    pub(crate) fn run(&self, worker: &Worker, images: usize, framed: &[f32], y: &mut [f32]) {
         match self.algorithm {
             Algorithm::Direct => {
                 let len = self.shape.out_image_len();
                 let inputs = framed.chunks_exact(self.frame.len()).take(images);
                 for (framed, y) in inputs.zip(y.chunks_exact_mut(len)) {
-                    self.direct(context, framed, y);
+                    self.direct(worker, framed, y);
                 }
             }
-            Algorithm::Winograd => self.winograd(context, images, framed, y),
+            Algorithm::Winograd => self.winograd(worker, images, framed, y),
         }
     }
 
@@ -160,19 +161,19 @@ impl<'c> Forward<'c> {
         });
     }
 
-    fn winograd(&self, context: &Context, images: usize, framed: &[f32], y: &mut [f32]) {
+    fn winograd(&self, worker: &Worker, images: usize, framed: &[f32], y: &mut [f32]) {
         let shape = &self.shape;
         let (inputs, outputs) = (shape.in_channels, shape.out_channels);
         let tiles = Tiles::of(shape.out_height, shape.out_width);
         let all = images * tiles.count();
         let most = self.most_tiles();
         let (from, to) = (position_len(most, inputs), position_len(most, outputs));
-        let mut transformed = context.floats(POSITIONS * from);
-        let mut products = context.floats(POSITIONS * to);
-        let weights_len = packed_len(inputs, outputs, context.lanes());
+        let mut transformed = worker.floats(POSITIONS * from);
+        let mut products = worker.floats(POSITIONS * to);
+        let weights_len = packed_len(inputs, outputs, worker.lanes());
         for first in (0..all).step_by(most) {
             let count = most.min(all - first);
-            context.compute(TransformInput {
+            worker.compute(TransformInput {
                 tiles,
                 first,
                 count,
@@ -185,7 +186,7 @@ impl<'c> Forward<'c> {
                 .chunks_exact(from)
                 .zip(products.chunks_exact_mut(to));
             let positions = positions.zip(self.weights.chunks_exact(weights_len));
-            context.compute(Each(positions.map(|((input, data), weights)| Dot {
+            worker.compute(Each(positions.map(|((input, data), weights)| Dot {
                 runs: &self.runs,
                 input,
                 row: 0,
@@ -203,7 +204,7 @@ impl<'c> Forward<'c> {
                     pixel: outputs,
                 },
             })));
-            context.compute(TransformOutput {
+            worker.compute(TransformOutput {
                 tiles,
                 first,
                 count,

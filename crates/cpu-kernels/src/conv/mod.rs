@@ -47,12 +47,12 @@ pub fn conv2d(
     let (frame, most) = (forward.frame(), forward.images_at_a_time());
     let chunk_len = most * shape.out_image_len();
     let y = Chunked::new(y, chunk_len);
-    context.divide(shape.batch.div_ceil(most), y, |chunk, y| {
+    context.divide(shape.batch.div_ceil(most), y, |worker, chunk, y| {
         let x = images_from(x, chunk * most, shape.image_len());
         let images = y.data.len() / shape.out_image_len();
-        let mut framed = context.floats(most * frame.len());
-        load_plain(context, &frame, images, x, &mut framed);
-        forward.run(context, images, &framed, y.data);
+        let mut framed = worker.floats(most * frame.len());
+        load_plain(worker, &frame, images, x, &mut framed);
+        forward.run(worker, images, &framed, y.data);
     });
     Ok(())
 }
@@ -74,12 +74,12 @@ pub fn conv2d_backward_input(
     let backward = BackwardInput::new(context, shape, w);
     let (frame, most) = (backward.frame(), backward.images_at_a_time());
     let dx = Chunked::new(dx, most * shape.image_len());
-    context.divide(shape.batch.div_ceil(most), dx, |chunk, dx| {
+    context.divide(shape.batch.div_ceil(most), dx, |worker, chunk, dx| {
         let dy = images_from(dy, chunk * most, shape.out_image_len());
         let images = dx.data.len() / shape.image_len();
-        let mut framed = context.floats(most * frame.len());
-        load_plain(context, &frame, images, dy, &mut framed);
-        backward.run(context, images, &framed, dx.data);
+        let mut framed = worker.floats(most * frame.len());
+        load_plain(worker, &frame, images, dy, &mut framed);
+        backward.run(worker, images, &framed, dx.data);
     });
     Ok(())
 }
@@ -105,22 +105,22 @@ pub fn conv2d_backward_weight(
     let chunks = shape.batch.div_ceil(chunk_images);
     let mut partials = context.floats(chunks * shape.weight_len());
     let parts = Chunked::new(&mut partials, shape.weight_len());
-    context.divide(chunks, parts, |chunk, partial| {
-        let mut sums = backward.begin(context);
-        let mut x_framed = context.floats(most * x_frame.len());
-        let mut dy_framed = context.floats(most * dy_frame.len());
+    context.divide(chunks, parts, |worker, chunk, partial| {
+        let mut sums = backward.begin(worker);
+        let mut x_framed = worker.floats(most * x_frame.len());
+        let mut dy_framed = worker.floats(most * dy_frame.len());
         let first = chunk * chunk_images;
         let end = (first + chunk_images).min(shape.batch);
         for first in (first..end).step_by(most) {
             let images = most.min(end - first);
             let x = images_from(x, first, shape.image_len());
             let dy = images_from(dy, first, shape.out_image_len());
-            load_plain(context, &x_frame, images, x, &mut x_framed);
-            load_plain(context, &dy_frame, images, dy, &mut dy_framed);
+            load_plain(worker, &x_frame, images, x, &mut x_framed);
+            load_plain(worker, &dy_frame, images, dy, &mut dy_framed);
             let (x, dy) = ((&x_frame, &*x_framed), (&dy_frame, &*dy_framed));
-            backward.add(context, images, x, dy, &mut sums);
+            backward.add(worker, images, x, dy, &mut sums);
         }
-        backward.end(context, &sums, partial.data);
+        backward.end(worker, &sums, partial.data);
     });
     backward.total(context, &partials, dw);
     Ok(())

@@ -1,5 +1,6 @@
 //! Every operation against its reference, on random shapes; gradients against finite differences;
-//! the same bits with any number of threads; every refusal.
+//! the same bits with any number of threads; bounded
+//! scratch buffers; every refusal.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod blocks;
@@ -14,6 +15,8 @@ mod optimizer;
 mod pool;
 mod random;
 mod refusals;
+mod scratch;
+mod steps;
 mod threads;
 
 /// Seeds of random shapes on which each operation is compared with its reference. A checker that

@@ -3,7 +3,8 @@
 use cpu_kernels::*;
 
 use super::random::Random;
-use super::seeds;
+use super::steps::uneven_values;
+use super::{seeds, steps};
 
 /// Runs `operation` with one to three threads, twice each, and asserts equal bits of all results.
 fn assert_equal_bits(operation: impl Fn(&Context) -> Vec<Vec<f32>>) {
@@ -80,16 +81,6 @@ fn linear_layers_are_the_same_with_any_number_of_threads() {
     }
 }
 
-/// Values of very different magnitudes, whose sums are mostly what rounding leaves, so that any
-/// other order of summing gives other bits.
-fn uneven_values(random: &mut Random, len: usize) -> Vec<f32> {
-    let mut values = random.values(len);
-    for value in &mut values {
-        *value *= 2.0_f32.powi(random.size(0, 30) as i32);
-    }
-    values
-}
-
 #[test]
 fn convolution_and_pooling_are_the_same_with_any_number_of_threads() {
     for seed in seeds().take(60) {
@@ -116,106 +107,57 @@ fn convolution_and_pooling_are_the_same_with_any_number_of_threads() {
     }
 }
 
+/// A batch that leaves a last chunk with fewer images, or has only one chunk.
+fn uneven_batch(random: &mut Random) -> usize {
+    random.choice(&[1, 2, 5, 9, 17, 33, 65])
+}
+
 #[test]
-fn groups_and_whitening_are_the_same_with_any_number_of_threads() {
-    use block::conv_group::{self, GroupGradients, GroupParameters, GroupShape, Outputs, Saved};
-    use block::{Convolved, NormGradients, Parameters, SavedConvolution, Statistics};
-    for seed in 0..12 {
+fn stems_are_the_same_with_any_number_of_threads() {
+    for seed in 0..24 {
         let random = &mut Random::new(seed);
-        let input = [random.choice(&[9, 17, 33]), 16, random.size(6, 12), 9];
-        let has_third = seed % 2 == 1;
-        let shape = GroupShape::new(input, 16, has_third).unwrap();
-        let (x, len) = (random.values(shape.input_len()), shape.output_len());
-        let weights: Vec<_> = (0..3).map(|_| random.values(9 * 16 * 16)).collect();
-        let (ones, dy) = (vec![1.0; 16], uneven_values(random, len));
-        let whiten = ConvShape::new(input, [24, 16, 2, 2], 1, 0).unwrap();
-        let filters = random.values(whiten.weight_len());
-        let by_output = uneven_values(random, whiten.output_len());
-        let p = |index: usize| Parameters {
-            weight: &weights[index],
-            gamma: &ones,
-            beta: &ones,
-        };
-        let parameters = GroupParameters {
-            first: p(0),
-            second: p(1),
-            third: has_third.then(|| p(2)),
-        };
-        assert_equal_bits(|context| {
-            let mut c = vec![vec![0.0; len]; 3];
-            let mut statistics = vec![vec![0.0; 16]; 6];
-            let (mut y, mut places) = (vec![0.0; len], vec![0; len]);
-            let mut of = c.iter_mut().zip(statistics.chunks_exact_mut(2));
-            let mut room = || {
-                let (c, [mean, variance]) = of.next().unwrap() else {
-                    unreachable!()
-                };
-                Convolved { c, mean, variance }
-            };
-            let out = Outputs {
-                first: room(),
-                places: &mut places,
-                second: room(),
-                third: has_third.then(room),
-                y: &mut y,
-            };
-            conv_group::forward(context, &shape, &x, &parameters, 1e-5, out).unwrap();
-            let saved = |index: usize| SavedConvolution {
-                c: &c[index],
-                statistics: Statistics {
-                    mean: &statistics[2 * index],
-                    variance: &statistics[2 * index + 1],
-                },
-            };
-            let saved = Saved {
-                x: &x,
-                first: saved(0),
-                places: &places,
-                second: saved(1),
-                third: has_third.then(|| saved(2)),
-            };
-            let (mut dx, mut dw) = (x.clone(), weights.clone());
-            let mut rest = vec![vec![0.0; 16]; 6];
-            let mut of = dw.iter_mut().zip(rest.chunks_exact_mut(2));
-            let mut room = || {
-                let (weight, [gamma, beta]) = of.next().unwrap() else {
-                    unreachable!()
-                };
-                NormGradients {
-                    weight,
-                    gamma,
-                    beta,
-                }
-            };
-            let gradients = GroupGradients {
-                first: room(),
-                second: room(),
-                third: has_third.then(room),
-            };
-            conv_group::backward(
-                context,
-                &shape,
-                &saved,
-                &parameters,
-                1e-5,
-                &dy,
-                gradients,
-                &mut dx,
-            )
-            .unwrap();
-            let prepared = block::inference::Prepared::new(context, &whiten, &filters).unwrap();
-            let (bias, mut db) = (vec![0.5; 24], vec![0.0; 24]);
-            let images = block::Images::Pixels(&x);
-            let batch = input[0];
-            block::whiten::backward_bias(&prepared, batch, images, &bias, &by_output, &mut db)
-                .unwrap();
-            [vec![y, dx, db], dw, rest].concat()
-        });
+        let channels = random.choice(&[5, 16, 64]);
+        let input = [uneven_batch(random), 3, random.size(6, 12), 9];
+        let shape = ConvShape::new(input, [channels, 3, 3, 3], 1, 1).unwrap();
+        assert_equal_bits(steps::stem(random, shape));
     }
 }
 
 #[test]
-fn average_pooling_and_steps_are_the_same_with_any_number_of_threads() {
+fn residual_blocks_are_the_same_with_any_number_of_threads() {
+    for seed in 0..24 {
+        let random = &mut Random::new(seed);
+        let channels = random.choice(&[5, 16, 32]);
+        let input = [uneven_batch(random), channels, random.size(6, 12), 9];
+        assert_equal_bits(steps::residual(random, input, channels, 1));
+        // The block has a projection where it changes the number of channels, the size or both.
+        let (outputs, stride) = [(channels, 2), (48, 1), (32, 2)][random.size(0, 2)];
+        assert_equal_bits(steps::residual(random, input, outputs, stride));
+    }
+}
+
+#[test]
+fn groups_are_the_same_with_any_number_of_threads() {
+    for seed in 0..12 {
+        let random = &mut Random::new(seed);
+        let input = [uneven_batch(random).max(2), 16, random.size(6, 12), 9];
+        assert_equal_bits(steps::group(random, input, 16, seed % 2 == 1));
+    }
+}
+
+#[test]
+fn folded_and_whitening_convolutions_are_the_same_with_any_number_of_threads() {
+    for seed in 0..24 {
+        let random = &mut Random::new(seed);
+        let input = [uneven_batch(random), 16, random.size(6, 12), 9];
+        let (weight, padding) = [([24, 16, 2, 2], 0), ([32, 16, 3, 3], 1)][seed as usize % 2];
+        let shape = ConvShape::new(input, weight, 1, padding).unwrap();
+        assert_equal_bits(steps::folded(random, shape));
+    }
+}
+
+#[test]
+fn global_pooling_and_steps_are_the_same_with_any_number_of_threads() {
     for seed in seeds().take(20) {
         let random = &mut Random::new(seed);
         let shape = random.channel_shape();
@@ -227,6 +169,10 @@ fn average_pooling_and_steps_are_the_same_with_any_number_of_threads() {
             global_avg_pool(context, &shape, &x, &mut means).unwrap();
             let mut spread = x.clone();
             global_avg_pool_backward(context, &shape, &means, &mut spread).unwrap();
+            let (mut maxima, mut places) = (means.clone(), vec![0; means.len()]);
+            global_max_pool(context, &shape, &x, &mut maxima, &mut places).unwrap();
+            let mut chosen = x.clone();
+            global_max_pool_backward(context, &shape, &means, &places, &mut chosen).unwrap();
             let step = SgdStep {
                 lr: 0.1,
                 momentum: 0.9,
@@ -243,7 +189,7 @@ fn average_pooling_and_steps_are_the_same_with_any_number_of_threads() {
                 false,
             )
             .unwrap();
-            vec![means, spread, weights, velocity]
+            vec![means, spread, maxima, chosen, weights, velocity]
         });
     }
 }

@@ -83,6 +83,7 @@ impl Train {
             resume: self.resume.clone(),
             init_from: self.init_from.clone(),
             verbosity: common.verbosity.choice(),
+            remarks: self.of_another_network(&recipe).into_iter().collect(),
         };
         let (folder, result) = training::train(&recipe, &options, &*stop()?)?;
         let (path, word) = (folder.path().display(), shell::path(folder.path()));
@@ -113,6 +114,27 @@ impl Train {
             ExitCode::from(130)
         } else {
             ExitCode::SUCCESS
+        })
+    }
+
+    /// What to say of a recipe that is made for another network than the one that it is to train: with
+    /// rates that suit one network another may diverge.
+    fn of_another_network(&self, recipe: &Recipe) -> Option<String> {
+        if self.resume.is_some() {
+            return None;
+        }
+        let own = recipe::load(&self.config, &[], &NetworkKind::NAMES).ok()?;
+        let (own, network) = (own.network, &recipe.network);
+        (own != *network).then(|| {
+            let made = recipe::made_for(network);
+            let instead = match made.as_slice() {
+                [] => "there is none for it; `--config resnet18` has rates that suit most".to_owned(),
+                made => format!("for {network} there is --config {}", made.join(" and --config ")),
+            };
+            format!(
+                "the recipe {} is made for {own}: its rates may be too high for {network}; {instead}",
+                self.config
+            )
         })
     }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
+use super::DatasetSpec;
 use super::error::{Candidates, RecipeError};
 use super::file::RecipeText;
 
@@ -51,6 +52,15 @@ impl Builtin {
             .next()
             .map_or("", |line| line.trim_start_matches('#').trim())
     }
+}
+
+/// The names of the built-in recipes that train `network` on CIFAR-10.
+pub fn made_for(network: &str) -> Vec<&'static str> {
+    let made = builtin().iter().filter(|recipe| {
+        super::load(recipe.name, &[], &[network])
+            .is_ok_and(|recipe| recipe.data.source == DatasetSpec::Cifar10)
+    });
+    made.map(|recipe| recipe.name).collect()
 }
 
 /// Finds the text of a recipe by the rule of [`super::load`].

@@ -24,7 +24,7 @@ mod tests;
 mod validate;
 mod write;
 
-pub use builtin::{Builtin, builtin};
+pub use builtin::{Builtin, builtin, made_for};
 pub use cifar10::{Augmentation, Border};
 pub use differences::Difference;
 pub use error::{Candidates, Place, RecipeError};

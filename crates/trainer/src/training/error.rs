@@ -13,6 +13,13 @@ use crate::shell;
 const REMEDIES: &str = "start a new run with a lower learning rate (`--lr`), a longer warm-up (`--set \
     schedule.warmup=0.3`) or another seed (`--seed`)";
 
+/// The part of a message that has a gradient's norm.
+fn with_norm(norm: Option<f64>) -> String {
+    norm.map_or_else(String::new, |norm| {
+        format!(", with a gradient of norm {norm:e}")
+    })
+}
+
 /// Words of drivers, of wgpu and of Burn for a device whose memory is full, or that has no buffer so large.
 const OUT_OF_MEMORY: [&str; 4] = [
     "out of memory",
@@ -81,14 +88,14 @@ pub enum TrainError {
     #[error("training stopped: {0}")]
     Learner(String),
     /// The loss is no number any more.
-    #[error("the loss became {loss} at step {step}, with a gradient of norm {norm:e}; {REMEDIES}")]
+    #[error("the loss became {loss} at step {step}{}; {REMEDIES}", with_norm(*norm))]
     Loss {
         /// The step, from 1.
         step: u64,
         /// The loss.
         loss: f64,
-        /// The Euclidean norm of the step's gradient.
-        norm: f64,
+        /// The Euclidean norm of the step's gradient, where the loss was seen before the weights moved.
+        norm: Option<f64>,
     },
     /// A weight is no number any more.
     #[error("weights became infinite or no numbers at step {step}; {REMEDIES}")]

@@ -12,6 +12,7 @@
 //! | `average` | weights kept beside those that train: their average, and slow ones |
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
+//! | `unread` | figures that stay on the device until several are read at once |
 //! | `record`, `mean`, `exact` | what a run has done, in numbers that read back bit for bit |
 //! | `tables` | `metrics.csv`, `steps.csv`, `events.jsonl` and TensorBoard's events |
 //! | `saver` | when a run is saved |
@@ -51,6 +52,7 @@ mod start;
 mod stop;
 mod strategy;
 mod tables;
+mod unread;
 pub mod weights;
 
 use std::any::Any;
@@ -112,6 +114,8 @@ pub struct TrainOptions {
     pub init_from: Option<PathBuf>,
     /// How much the run says.
     pub verbosity: Verbosity,
+    /// What a new run says first.
+    pub remarks: Vec<String>,
 }
 
 /// Trains `recipe` and writes its run folder, to its end or until `stop` is asked for.
@@ -175,7 +179,8 @@ pub fn train(
             )
         }
         None => {
-            let remarks = initial.iter().map(initial::remark).collect();
+            let remarks = initial.iter().map(initial::remark);
+            let remarks = remarks.chain(options.remarks.iter().cloned()).collect();
             let folder = start::start_folder(recipe, options, names, &data, initial)?;
             let lock = RunLock::take(&folder)?;
             (folder, lock, None, remarks)
@@ -262,6 +267,7 @@ impl Run<'_> {
             replicas: self.replicas.clone(),
             gradients: self.recipe.gradients,
             patience: self.recipe.patience as u64,
+            at_hand: !self.computes_aside(),
             session: session.clone(),
         };
         let done = usize::try_from(done).ok().filter(|done| *done > 0);
@@ -302,7 +308,12 @@ impl Run<'_> {
 
     /// Threads that prepare batches beside the training: one where the device is no processor.
     fn ahead(&self) -> usize {
-        usize::from(self.options.device.backend == BackendName::Wgpu)
+        usize::from(self.computes_aside())
+    }
+
+    /// Whether the device computes while the program goes on, so that reading from it is waiting for it.
+    fn computes_aside(&self) -> bool {
+        self.options.device.backend == BackendName::Wgpu
     }
 
     /// Steps of the whole run.

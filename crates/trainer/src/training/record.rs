@@ -1,9 +1,9 @@
 //! What a run has done so far, apart from its tensors. A checkpoint holds all of it.
 
-use burn_train::ClassificationOutput;
 use serde::{Deserialize, Serialize};
 
-use super::{TrainError, exact, mean::Mean};
+use super::unread::BatchFigures;
+use super::{exact, mean::Mean};
 
 /// Where a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,26 +84,10 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// Adds a batch and gives its loss.
-    ///
-    /// # Errors
-    /// [`TrainError::Device`] where the figures cannot be read from the device.
-    pub fn add(&mut self, output: &ClassificationOutput) -> Result<f64, TrainError> {
-        let loss = output
-            .loss
-            .clone()
-            .try_into_scalar::<f64>()
-            .map_err(TrainError::device)?;
-        let classes = output.output.clone().argmax(1).squeeze_dim::<1>(1);
-        let [count] = output.targets.dims();
-        let hits = classes
-            .equal(output.targets.clone())
-            .int()
-            .sum()
-            .try_into_scalar::<i64>()
-            .map_err(TrainError::device)?;
-        self.loss.add(loss, count as f64);
-        self.hits.add(hits as f64 / count as f64, count as f64);
-        Ok(loss)
+    /// Adds a batch.
+    pub fn add(&mut self, batch: BatchFigures) {
+        let images = batch.images as f64;
+        self.loss.add(batch.loss, images);
+        self.hits.add(batch.hits as f64 / images, images);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn_train::metric::store::EventStoreClient;
 use burn_train::{Interrupter, Learner};
 
@@ -10,6 +11,7 @@ use super::log::{EpochLine, Log};
 use super::record::{Best, Figures, Place, Record};
 use super::saver::Saver;
 use super::tables::Tables;
+use super::unread::BatchFigures;
 use super::{Classifier, TrainError};
 use crate::run::{Event, StepRow};
 
@@ -39,29 +41,59 @@ pub struct Session {
     pub error: Option<TrainError>,
 }
 
+/// What is known of a step before its figures are read.
+pub struct Step {
+    /// The learning rate.
+    pub learning_rate: ModuleLearningRate,
+    /// How long it took.
+    pub seconds: f64,
+}
+
 impl Session {
     /// Brings the record's seconds up to now. Durations come from a clock that never jumps.
     pub fn read_clock(&mut self) {
         self.record.seconds = self.clock.1 + self.clock.0.elapsed().as_secs_f64();
     }
 
-    /// Notes a step: its row and, if it is time, its line.
+    /// Notes the next of the run's `steps` steps, whose figures have been read: in the record, as a row and, if
+    /// it is time, as a line.
     ///
     /// # Errors
-    /// [`TrainError`] where they cannot be written.
+    /// [`TrainError::Loss`] where the loss is no number, in which case the step is not noted; another one where
+    /// something cannot be written.
     pub fn end_step(
         &mut self,
-        row: &StepRow,
+        step: &Step,
+        batch: BatchFigures,
         steps: u64,
-        images_per_second: f64,
     ) -> Result<(), TrainError> {
-        self.tables.step(row)?;
+        let number = self.record.steps + 1;
+        if !batch.loss.is_finite() {
+            return Err(TrainError::Loss {
+                step: number,
+                loss: batch.loss,
+                norm: None,
+            });
+        }
+        self.figures.add(batch);
+        self.figures.learning_rate = step.learning_rate.base();
+        self.place.step += 1;
+        self.record.steps = number;
+        self.record.images += batch.images as u64;
+        let row = StepRow {
+            step: number,
+            epoch: self.place.epoch,
+            loss: batch.loss,
+            learning_rate: self.figures.learning_rate,
+            seconds: step.seconds,
+        };
+        self.tables.step(&row)?;
         self.log.step(
             self.line_every,
-            row,
+            &row,
             steps,
             (self.figures.loss.value(), self.figures.hits.value()),
-            images_per_second,
+            self.figures.hits.count() / self.figures.seconds,
         )?;
         Ok(())
     }
@@ -147,5 +179,66 @@ impl Session {
             return Ok(());
         }
         self.save(learner, events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use std::fs;
+    use std::time::SystemTime;
+
+    use burn::tensor::Device;
+    use model::{Network, NetworkKind};
+
+    use super::super::checkpoint::{Identity, Store, TableLengths};
+    use super::*;
+    use crate::run::RunFolder;
+
+    #[test]
+    fn a_loss_that_is_no_number_is_laid_to_its_step_when_several_are_read_at_once() {
+        let artifacts = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(artifacts.path(), "run", SystemTime::UNIX_EPOCH).unwrap();
+        let recipe = crate::recipe::load("smoke", &[], &NetworkKind::NAMES).unwrap();
+        let network = Network::init(NetworkKind::SimpleCnn, 10, 0, &Device::flex()).unwrap();
+        let identity = Identity {
+            recipe: String::new(),
+            data: String::new(),
+            seed: 0,
+        };
+        let store = Store::new(folder.checkpoints());
+        let mut session = Session {
+            place: Place::default(),
+            figures: Figures::default(),
+            record: Record::default(),
+            tables: Tables::open(&folder, TableLengths::default(), 0.0).unwrap(),
+            log: Log::open(&folder.log(), false).unwrap(),
+            saver: Saver::new(store, recipe.checkpoint, 10, identity, None, None),
+            averages: Averages::new(&recipe, 10, &Classifier::new(network, 0.0)),
+            line_every: Duration::from_secs(5),
+            clock: (Instant::now(), 0.0),
+            stopped: false,
+            error: None,
+        };
+        let step = Step {
+            learning_rate: 0.5.into(),
+            seconds: 0.25,
+        };
+        let read = [(2.0, 1, 4), (1.0, 3, 4), (f64::NAN, 0, 4)];
+        let outcomes = read.map(|(loss, hits, images)| {
+            let batch = BatchFigures { loss, hits, images };
+            session.end_step(&step, batch, 10)
+        });
+        assert!(outcomes[0].is_ok() && outcomes[1].is_ok());
+        let message = outcomes[2].as_ref().unwrap_err().to_string();
+        assert!(
+            message.starts_with("the loss became NaN at step 3; start a new run"),
+            "{message}"
+        );
+        session.tables.sync().unwrap();
+        let rows = fs::read_to_string(folder.steps()).unwrap();
+        let rows: Vec<_> = rows.lines().collect();
+        assert_eq!(rows[1..3], ["1,1,2.0,0.5,0.25", "2,1,1.0,0.5,0.25"]);
     }
 }

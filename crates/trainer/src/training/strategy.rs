@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use burn::data::dataloader::DataLoaderIterator;
+use burn::data::dataloader::{DataLoaderIterator, Progress};
 use burn::tensor::Device;
 use burn_train::metric::store::EventStoreClient;
 use burn_train::{
@@ -20,10 +20,11 @@ use super::classifier::{Batch, Classifier};
 use super::log::EpochLine;
 use super::record::Figures;
 use super::replicas::Replicas;
-use super::session::Session;
+use super::session::{Session, Step};
+use super::unread::{Reading, Unread};
 use super::{TrainError, gradient};
 use crate::recipe::GradientSpec;
-use crate::run::{MetricsRow, StepRow};
+use crate::run::MetricsRow;
 
 /// Where and for how long to train.
 pub struct Loop {
@@ -37,6 +38,9 @@ pub struct Loop {
     pub gradients: GradientSpec,
     /// Epochs without a better one after which the run ends; 0 for none.
     pub patience: u64,
+    /// Whether a loss is at hand as soon as it is computed, as on a processor. Elsewhere to look at one is
+    /// to wait for the device.
+    pub at_hand: bool,
     /// The run. It is shared with the caller, who learns there how it went.
     pub session: Arc<Mutex<Session>>,
 }
@@ -182,50 +186,86 @@ impl Loop {
         harness: &mut Harness,
         batches: &mut dyn DataLoaderIterator<Batch>,
     ) -> Result<bool, TrainError> {
-        let (start, seconds_before) = (Instant::now(), session.figures.seconds);
+        let clock = (Instant::now(), session.figures.seconds);
+        let (mut unread, first) = (Unread::default(), session.record.steps);
+        let trained = self.steps(session, harness, batches, &mut unread, clock);
+        // Steps before one that failed count, and one of them may be what was wrong.
+        note(
+            session,
+            harness,
+            &mut unread,
+            self.steps,
+            clock,
+            batches.progress(),
+        )?;
+        session.log.note(&format!(
+            "read the figures of {} steps in {} waits for the device",
+            session.record.steps - first,
+            unread.reads()
+        ))?;
+        trained
+    }
+
+    /// The steps of [`Loop::train_epoch`]. The figures of the last ones are left unread.
+    fn steps(
+        &self,
+        session: &mut Session,
+        harness: &mut Harness,
+        batches: &mut dyn DataLoaderIterator<Batch>,
+        unread: &mut Unread<Step>,
+        clock: (Instant, f64),
+    ) -> Result<bool, TrainError> {
         let mut due = false;
-        while session.record.steps < self.steps
-            && !harness.interrupter.should_stop()
-            && let Some(batch) = batches.next()
-        {
+        loop {
+            let step = session.record.steps + unread.len() as u64 + 1;
+            if step > self.steps || harness.interrupter.should_stop() {
+                return Ok(due);
+            }
+            let Some(batch) = batches.next() else {
+                return Ok(due);
+            };
             if due {
                 session.save(&harness.learner, &harness.events)?;
             }
             let batch = batch.map_err(|error| TrainError::Learner(error.to_string()))?;
-            let (row, item) = self.step(session, harness, batch)?;
-            session.figures.seconds = seconds_before + start.elapsed().as_secs_f64();
-            session.end_step(
-                &row,
-                self.steps,
-                session.figures.hits.count() / session.figures.seconds,
-            )?;
-            let rate = harness.learner.lr_current();
-            let iteration = Some(session.place.step as usize);
-            let item = TrainingItem::new(item, batches.progress(), iteration, Some(rate));
-            harness.train_event(LearnerEvent::ProcessedItem(item));
-            due = session.saver.is_due_after_step(session.record.steps);
+            self.step(session, harness, batch, unread, step)?;
+            due = session.saver.is_due_after_step(step);
+            if due || unread.is_due() {
+                note(
+                    session,
+                    harness,
+                    unread,
+                    self.steps,
+                    clock,
+                    batches.progress(),
+                )?;
+            }
         }
-        Ok(due)
     }
 
-    /// One step.
+    /// The run's step `step`, counted from 1.
     fn step(
         &self,
         session: &mut Session,
         harness: &mut Harness,
         batch: Batch,
-    ) -> Result<(StepRow, ClassificationOutput), TrainError> {
+        unread: &mut Unread<Step>,
+        step: u64,
+    ) -> Result<(), TrainError> {
         let start = Instant::now();
         let learner = &mut harness.learner;
         let parts = self.gradients.accumulate;
         let output = self.replicas.of_batch(&learner.model(), &batch, parts);
-        let loss = session.figures.add(&output.item)?;
-        if !loss.is_finite() {
-            return Err(TrainError::Loss {
-                step: session.record.steps + 1,
-                loss,
-                norm: gradient::norm(&learner.model(), &output.grads)?,
-            });
+        if self.at_hand {
+            let loss = output.item.loss.clone().try_into_scalar::<f64>();
+            let loss = loss.map_err(TrainError::device)?;
+            if !loss.is_finite() {
+                return Err(TrainError::Loss {
+                    step,
+                    loss,
+                    norm: Some(gradient::norm(&learner.model(), &output.grads)?),
+                });
+            }
         }
         let grads = match self.gradients.clip_norm {
             0.0 => output.grads,
@@ -233,20 +273,44 @@ impl Loop {
         };
         learner.lr_step();
         learner.optimizer_step(grads);
-        session.place.step += 1;
-        session.record.steps += 1;
-        session.averages.follow(learner, session.record.steps)?;
-        session.record.images += output.item.targets.dims()[0] as u64;
-        session.figures.learning_rate = learner.lr_current().base();
-        let row = StepRow {
-            step: session.record.steps,
-            epoch: session.place.epoch,
-            loss,
-            learning_rate: session.figures.learning_rate,
+        session.averages.follow(learner, step)?;
+        let known = Step {
+            learning_rate: learner.lr_current(),
             seconds: start.elapsed().as_secs_f64(),
         };
-        Ok((row, output.item))
+        unread.push(output.item, known);
+        Ok(())
     }
+}
+
+/// Reads the figures of the steps that wait, and notes each step: in the run's record, its tables, its log, and
+/// all of them as one event for burn-train. `clock` is when the epoch's steps began, and the seconds of those
+/// before.
+fn note(
+    session: &mut Session,
+    harness: &mut Harness,
+    unread: &mut Unread<Step>,
+    steps: u64,
+    (start, seconds_before): (Instant, f64),
+    progress: Progress,
+) -> Result<(), TrainError> {
+    let begun = Instant::now();
+    let Some(Reading { batches, item }) = unread.read()? else {
+        return Ok(());
+    };
+    // The steps share the time for which the device was waited.
+    let waited = begun.elapsed().as_secs_f64() / batches.len() as f64;
+    session.figures.seconds = seconds_before + start.elapsed().as_secs_f64();
+    let mut rate = None;
+    for (mut step, figures) in batches {
+        step.seconds += waited;
+        session.end_step(&step, figures, steps)?;
+        rate = Some(step.learning_rate);
+    }
+    let iteration = Some(session.place.step as usize);
+    let item = TrainingItem::new(item, progress, iteration, rate);
+    harness.train_event(LearnerEvent::ProcessedItem(item));
+    Ok(())
 }
 
 /// Means over the hold-out, or what was done of it when the run was told to stop.
@@ -256,19 +320,33 @@ fn validate(
     batches: &mut dyn DataLoaderIterator<Batch>,
 ) -> Result<Figures, TrainError> {
     let classify = classifier.folded();
-    let mut figures = Figures::default();
+    let (mut figures, mut unread) = (Figures::default(), Unread::default());
     let mut iteration = 0;
-    while !harness.interrupter.should_stop()
-        && let Some(batch) = batches.next()
-    {
-        let batch = batch.map_err(|error| TrainError::Learner(error.to_string()))?;
-        iteration += 1;
-        let output = classify(batch);
-        figures.add(&output)?;
-        let item = TrainingItem::new(output, batches.progress(), Some(iteration), None);
-        harness.valid_event(LearnerEvent::ProcessedItem(item));
+    loop {
+        let next = match harness.interrupter.should_stop() {
+            true => None,
+            false => batches.next(),
+        };
+        let over = next.is_none();
+        if let Some(batch) = next {
+            let batch = batch.map_err(|error| TrainError::Learner(error.to_string()))?;
+            iteration += 1;
+            unread.push(classify(batch), ());
+        }
+        if (over || unread.is_due())
+            && let Some(Reading {
+                batches: read,
+                item,
+            }) = unread.read()?
+        {
+            read.iter().for_each(|(_, batch)| figures.add(*batch));
+            let item = TrainingItem::new(item, batches.progress(), Some(iteration), None);
+            harness.valid_event(LearnerEvent::ProcessedItem(item));
+        }
+        if over {
+            return Ok(figures);
+        }
     }
-    Ok(figures)
 }
 
 /// A poisoned lock only says that another thread panicked; what it guards is still whole.

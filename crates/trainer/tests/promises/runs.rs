@@ -46,6 +46,61 @@ fn a_run_folder_holds_what_the_design_says() {
 }
 
 #[test]
+fn the_device_is_waited_for_some_times_a_second_and_not_at_each_step() {
+    let artifacts = tempfile::tempdir().unwrap();
+    // Batches so small that a step takes far less than the time between two reads.
+    let run = finished(artifacts.path(), &["--batch-size", "2", "--threads", "1"]);
+    let log = fs::read_to_string(run.join("run.log")).unwrap();
+    let numbers = |line: &str| -> Vec<u64> {
+        line.split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect()
+    };
+    let reads: Vec<_> = (log.lines())
+        .filter(|line| line.starts_with("read the figures of "))
+        .map(numbers)
+        .collect();
+    // One line an epoch: its steps, and how often the device was waited for. Every row is there all the same.
+    assert_eq!(reads.len(), 3, "{log}");
+    let seconds = fs::read_to_string(run.join("metrics.csv")).unwrap();
+    let seconds = seconds.lines().skip(1).map(|row| -> f64 {
+        let cells: Vec<_> = row.split(',').collect();
+        cells[cells.len() - 2].parse().unwrap()
+    });
+    for (read, seconds) in reads.iter().zip(seconds) {
+        assert_eq!(read.len(), 2, "{log}");
+        let (steps, waits) = (read[0], read[1]);
+        assert_eq!(steps, 200);
+        // Every 50 milliseconds, every 32 steps, and at the end.
+        let most = (seconds / 0.05) as u64 + steps / 32 + 1;
+        assert!((1..=most).contains(&waits), "{waits} waits, {most} at most");
+    }
+    let rows = table(&run, "steps.csv", 1);
+    let numbers: Vec<u64> = rows[1..]
+        .iter()
+        .map(|row| row[0].parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (1..=600).collect::<Vec<u64>>());
+}
+
+#[test]
+fn a_recipe_for_another_network_says_which_one_would_fit() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let log = |extra: &[&str]| {
+        let run = finished(artifacts.path(), &[extra, &["--epochs", "0.1"]].concat());
+        fs::read_to_string(run.join("run.log")).unwrap()
+    };
+    let of_resnet20 = log(&["--network", "resnet20"]);
+    let line = "the recipe smoke is made for simple_cnn: its rates may be too high for resnet20; \
+                for resnet20 there is --config resnet20 and --config resnet20-quick";
+    assert!(of_resnet20.contains(line), "{of_resnet20}");
+    let of_resnet9 = log(&["--network", "resnet9"]);
+    assert!(of_resnet9.contains("`--config resnet18`"), "{of_resnet9}");
+    let own = log(&["--network", "simple_cnn"]);
+    assert!(!own.contains("is made for"), "{own}");
+}
+
+#[test]
 fn one_seed_gives_the_same_weights_with_any_number_of_threads() {
     let artifacts = tempfile::tempdir().unwrap();
     let one = finished(artifacts.path(), &["--threads", "1"]);

@@ -7,11 +7,12 @@ mod operands;
 
 use super::conv_norm::{Backward, Images, Input, InputGradient, convolve, out_grid, total};
 use super::normalization::{Convolved, Parameters, ScaleAndShift};
-use crate::context::{Context, Scratch};
+use crate::context::Context;
 use crate::conv::images_from;
 use crate::divide::Chunked;
 use crate::image::{ActivateGelu, Affine, GeluGradient, GeluInput, OutputGradient};
 use crate::partition::images_per_chunk;
+use crate::scratch::Scratch;
 use crate::shape::{ConvShape, ShapeError, check_len};
 use operands::check_backward;
 
@@ -86,8 +87,8 @@ fn image_of<'a>(input: &GeluInput<'a>, image: usize, len: usize) -> GeluInput<'a
 /// Writes `gelu(input)` to `y`.
 fn activate(context: &Context, shape: &ConvShape, input: GeluInput, y: &mut [f32]) {
     let len = shape.out_image_len();
-    context.divide(shape.batch, Chunked::new(y, len), |image, y| {
-        context.compute(ActivateGelu {
+    context.divide(shape.batch, Chunked::new(y, len), |worker, image, y| {
+        worker.compute(ActivateGelu {
             grid: out_grid(shape),
             input: image_of(&input, image, len),
             out: y.data,
@@ -112,11 +113,11 @@ fn last_gradient<'c>(
         Chunked::new(gradient, per_chunk * len),
         Chunked::new(&mut partials, sums_len),
     );
-    context.divide(chunks, parts, |chunk, (gradient, sums)| {
+    context.divide(chunks, parts, |worker, chunk, (gradient, sums)| {
         sums.data.fill(0.0);
         let images = gradient.data.chunks_exact_mut(len);
         for (image, gradient) in (chunk * per_chunk..).zip(images) {
-            context.compute(GeluGradient {
+            worker.compute(GeluGradient {
                 input: image_of(&input, image, len),
                 of_output: OutputGradient::From(images_from(dy, image, len)),
                 gradient,

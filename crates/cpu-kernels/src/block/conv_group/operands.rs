@@ -55,6 +55,13 @@ impl GroupShape {
     pub fn output(&self) -> [usize; 4] {
         self.second.output()
     }
+
+    /// Multiplications and additions of the direct convolutions, forward, for the whole batch.
+    #[must_use]
+    pub fn flops(&self) -> f64 {
+        let after_maxima = if self.has_third { 2.0 } else { 1.0 };
+        self.first.flops() + after_maxima * self.second.flops()
+    }
 }
 
 /// The parameters of a group.

@@ -4,12 +4,13 @@ use super::window::GatedSum;
 use super::{image_room, load};
 use crate::block::Images;
 use crate::block::conv_norm::check_images;
-use crate::context::{Context, Scratch};
+use crate::context::{Context, Worker};
 use crate::conv::images_from;
 use crate::divide::Chunked;
 use crate::layout::to_planes;
 use crate::partition::images_per_chunk;
 use crate::product::{Group, Sparse, Term};
+use crate::scratch::Scratch;
 use crate::shape::{ConvPoolShape, ConvShape, ShapeError, check_len};
 
 /// The gradients of [`forward`](fn@super::forward) by the weights, by the bias, and by the input where
@@ -66,11 +67,11 @@ pub fn backward(
         Chunked::new(dx, per_chunk * conv.image_len()),
         Chunked::new(&mut partials, partial_len),
     );
-    context.divide(chunks, parts, |chunk, (dx, partial)| {
+    context.divide(chunks, parts, |worker, chunk, (dx, partial)| {
         partial.data.fill(0.0);
         let (by_weight, by_bias) = partial.data.split_at_mut(kernels.len());
-        let mut pixels = image_room(context, shape);
-        let mut room = Room::new(context, shape);
+        let mut pixels = image_room(worker, shape);
+        let mut room = Room::new(worker, shape);
         let mut dx = dx.data.chunks_exact_mut(conv.image_len());
         let first = chunk * per_chunk;
         for image in first..(first + per_chunk).min(conv.batch) {
@@ -83,7 +84,7 @@ pub fn backward(
             };
             load(shape, &x, image, &mut pixels);
             maxima.collect_by_channel(kernels.channel_len(), &mut room);
-            context.compute(Sparse {
+            worker.compute(Sparse {
                 groups: &room.groups[..conv.out_channels],
                 terms: &room.terms,
                 source: &pixels,
@@ -93,9 +94,9 @@ pub fn backward(
                 out: by_weight,
                 out_row: kernels.row,
             });
-            maxima.add_sums(context, by_bias);
+            maxima.add_sums(worker, by_bias);
             if let (Some(by_input), Some(dx)) = (&by_input, dx.next()) {
-                by_input.run(context, &maxima, &mut room, dx);
+                by_input.run(worker, &maxima, &mut room, dx);
             }
         }
     });
@@ -174,12 +175,12 @@ struct Room<'c> {
 }
 
 impl<'c> Room<'c> {
-    fn new(context: &'c Context, shape: &ConvPoolShape) -> Self {
+    fn new(worker: &Worker<'c>, shape: &ConvPoolShape) -> Self {
         let channels = shape.conv.out_channels;
         let places = shape.out_width * shape.pool * shape.pool;
         Self {
-            terms: context.terms(channels * places.max(shape.out_plane_len())),
-            groups: context.groups(places.max(channels)),
+            terms: worker.terms(channels * places.max(shape.out_plane_len())),
+            groups: worker.groups(places.max(channels)),
         }
     }
 }
@@ -291,13 +292,13 @@ impl<'c> ByInput<'c> {
         Self { kernels, weights }
     }
 
-    fn run(&self, context: &Context, maxima: &Maxima, room: &mut Room, dx: &mut [f32]) {
+    fn run(&self, worker: &Worker, maxima: &Maxima, room: &mut Room, dx: &mut [f32]) {
         let (shape, conv) = (maxima.shape, &maxima.shape.conv);
-        let mut pixels = image_room(context, shape);
+        let mut pixels = image_room(worker, shape);
         pixels.fill(0.0);
         for row in 0..shape.out_height {
             let groups = maxima.collect_by_pixel(row, self.kernels.channel_len(), room);
-            context.compute(Sparse {
+            worker.compute(Sparse {
                 groups: &room.groups[..groups],
                 terms: &room.terms,
                 source: &self.weights,

@@ -5,11 +5,12 @@ use super::window::MaximaOfRow;
 use super::{image_room, load};
 use crate::block::Images;
 use crate::block::conv_norm::check_images;
-use crate::context::{Context, Scratch};
+use crate::context::Context;
 use crate::divide::Chunked;
 use crate::layout::{block_width, packed_len};
 use crate::partition::images_per_chunk;
 use crate::product::{Dot, Output, Run, Weights, padded_columns};
+use crate::scratch::Scratch;
 use crate::shape::{ConvPoolShape, ConvShape, ShapeError, check_len};
 
 /// `y = max_pool(relu(x * weight + bias))`, with the place of each maximum within its window,
@@ -41,12 +42,12 @@ pub fn forward(
         Chunked::new(indices, per_chunk * len),
     );
     if narrow::is_better(shape, context.lanes()) {
-        context.divide(chunks, parts, |chunk, (y, indices)| {
-            let mut split = context.floats(narrow::split_len(shape, context.lanes()));
+        context.divide(chunks, parts, |worker, chunk, (y, indices)| {
+            let mut split = worker.floats(narrow::split_len(shape, worker.lanes()));
             let images = (y.data.chunks_exact_mut(len)).zip(indices.data.chunks_exact_mut(len));
             for (image, (maxima, places)) in (chunk * per_chunk..).zip(images) {
                 narrow::load(shape, &x, image, &mut split);
-                context.compute(Narrow {
+                worker.compute(Narrow {
                     shape,
                     split: &split,
                     weight,
@@ -58,13 +59,13 @@ pub fn forward(
         });
     } else {
         let convolution = Convolution::new(context, shape, weight, bias);
-        context.divide(chunks, parts, |chunk, (y, indices)| {
-            let mut pixels = image_room(context, shape);
-            let mut rows = context.floats(convolution.rows_len());
+        context.divide(chunks, parts, |worker, chunk, (y, indices)| {
+            let mut pixels = image_room(worker, shape);
+            let mut rows = worker.floats(convolution.rows_len());
             let images = (y.data.chunks_exact_mut(len)).zip(indices.data.chunks_exact_mut(len));
             for (image, (y, indices)) in (chunk * per_chunk..).zip(images) {
                 load(shape, &x, image, &mut pixels);
-                convolution.image(context, &pixels, &mut rows, y, indices);
+                convolution.image(worker, &pixels, &mut rows, y, indices);
             }
         });
     }

@@ -13,9 +13,10 @@ mod narrow;
 mod window;
 
 use super::Images;
-use crate::context::{Context, Scratch};
+use crate::context::Worker;
 use crate::conv::images_from;
 use crate::layout::Frame;
+use crate::scratch::Scratch;
 use crate::shape::ConvPoolShape;
 
 pub use backward::backward;
@@ -35,6 +36,6 @@ fn load(shape: &ConvPoolShape, x: &Images, image: usize, pixels: &mut [f32]) {
 }
 
 /// Room for one image in pixels and for a vector beyond it, which kernels may read.
-fn image_room<'c>(context: &'c Context, shape: &ConvPoolShape) -> Scratch<'c, f32> {
-    context.floats(shape.conv.image_len() + context.lanes())
+fn image_room<'c>(worker: &Worker<'c>, shape: &ConvPoolShape) -> Scratch<'c, f32> {
+    worker.floats(shape.conv.image_len() + worker.lanes())
 }

@@ -72,12 +72,12 @@ pub fn forward(
     };
     let len = shape.second.out_image_len();
     let y = Chunked::new(out.y, len);
-    context.divide(shape.first.batch, y, |image, y| {
+    context.divide(shape.first.batch, y, |worker, image, y| {
         let shortcut = match &projected {
             None => Shortcut::Identity(images_from(x, image, len)),
             Some((c, scale)) => Shortcut::Normalized(images_from(c, image, len), scale.affine()),
         };
-        context.compute(Activate {
+        worker.compute(Activate {
             grid: out_grid(&shape.second),
             x: images_from(c, image, len),
             affine: Some(second.affine()),

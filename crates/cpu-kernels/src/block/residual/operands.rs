@@ -51,6 +51,13 @@ impl ResidualShape {
         self.second.output()
     }
 
+    /// Multiplications and additions of the direct convolutions, forward, for the whole batch.
+    #[must_use]
+    pub fn flops(&self) -> f64 {
+        let around = self.projection.map_or(0.0, |shape| shape.flops());
+        self.first.flops() + self.second.flops() + around
+    }
+
     /// Whether the input goes through a projection.
     #[must_use]
     pub fn projects(&self) -> bool {

@@ -1,0 +1,223 @@
+//! Figures of batches that stay on the device until several are read at once.
+//!
+//! To read one is to wait until the device has done everything before it. So losses and predictions
+//! are kept where they were computed, and read in one go every [`EVERY`], which is as often as a
+//! dashboard can show them. Values are those of each batch, whenever they are read.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn_train::ClassificationOutput;
+
+use super::TrainError;
+use crate::run::CLASSES;
+
+/// How long a batch's figures may wait to be read.
+const EVERY: Duration = Duration::from_millis(50);
+
+/// The most batches that may wait: a device that takes longer for a batch than it takes to ask for
+/// it would otherwise fall ever further behind.
+const MOST: usize = 32;
+
+/// Batches whose figures have not been read, each with what is known of it already.
+pub struct Unread<T> {
+    batches: Vec<Waiting<T>>,
+    last_read: Instant,
+    reads: u64,
+}
+
+struct Waiting<T> {
+    output: ClassificationOutput,
+    known: T,
+}
+
+/// What was read.
+pub struct Reading<T> {
+    /// The batches in their order.
+    pub batches: Vec<(T, BatchFigures)>,
+    /// All of them as one batch, with a loss for each and certain predictions in place of logits, in the host's
+    /// memory: for burn-train, which would read the device once more.
+    pub item: ClassificationOutput,
+}
+
+/// A batch's figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BatchFigures {
+    /// Its mean loss.
+    pub loss: f64,
+    /// Images whose class was found.
+    pub hits: u64,
+    /// Its images.
+    pub images: usize,
+}
+
+impl<T> Default for Unread<T> {
+    fn default() -> Self {
+        Self {
+            batches: Vec::new(),
+            last_read: Instant::now(),
+            reads: 0,
+        }
+    }
+}
+
+impl<T> Unread<T> {
+    /// Keeps a batch's figures where they are.
+    pub fn push(&mut self, output: ClassificationOutput, known: T) {
+        // With its graph a batch would keep everything that was computed from its images.
+        let output = ClassificationOutput::new(
+            output.loss.without_autodiff(),
+            output.output.without_autodiff(),
+            output.targets.without_autodiff(),
+        );
+        self.batches.push(Waiting { output, known });
+    }
+
+    /// Batches that wait.
+    pub fn len(&self) -> usize {
+        self.batches.len()
+    }
+
+    /// Whether it is time to read.
+    pub fn is_due(&self) -> bool {
+        self.len() >= MOST || self.last_read.elapsed() >= EVERY
+    }
+
+    /// How often the device was waited for.
+    pub fn reads(&self) -> u64 {
+        self.reads
+    }
+
+    /// Reads the figures of all batches that wait; nothing where none does.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] where they cannot be read from the device.
+    pub fn read(&mut self) -> Result<Option<Reading<T>>, TrainError> {
+        if self.batches.is_empty() {
+            return Ok(None);
+        }
+        let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut known, mut images) = (Vec::new(), Vec::new());
+        for batch in self.batches.drain(..) {
+            let [count] = batch.output.targets.dims();
+            images.push(count);
+            losses.push(batch.output.loss);
+            classes.push(batch.output.output);
+            targets.push(batch.output.targets);
+            known.push(batch.known);
+        }
+        let classes: Tensor<1, Int> = Tensor::cat(classes, 0).argmax(1).squeeze_dim(1);
+        let targets = Tensor::cat(targets, 0);
+        let figures = Tensor::cat(
+            vec![Tensor::cat(losses, 0), classes.float(), targets.float()],
+            0,
+        );
+        let figures = figures
+            .try_into_data_as::<f32>()
+            .map_err(TrainError::device)?;
+        self.reads += 1;
+        self.last_read = Instant::now();
+        let figures: Vec<f32> = figures.iter().collect();
+        let (losses, rest) = figures.split_at(images.len());
+        let (classes, targets) = rest.split_at(rest.len() / 2);
+        let mut pairs = classes.iter().zip(targets);
+        let batches = known.into_iter().zip(losses).zip(images);
+        let batches = batches.map(|((known, loss), images)| {
+            let hits = pairs.by_ref().take(images).filter(|(a, b)| a == b).count();
+            let figures = BatchFigures {
+                loss: f64::from(*loss),
+                hits: hits as u64,
+                images,
+            };
+            (known, figures)
+        });
+        Ok(Some(Reading {
+            batches: batches.collect(),
+            item: on_host(losses, classes, targets),
+        }))
+    }
+}
+
+/// Losses, and predictions as rows that are one for the predicted class, in the host's memory.
+fn on_host(losses: &[f32], classes: &[f32], targets: &[f32]) -> ClassificationOutput {
+    let host = Device::flex();
+    let mut rows = vec![0.0_f32; classes.len() * CLASSES];
+    for (row, class) in rows.chunks_exact_mut(CLASSES).zip(classes) {
+        if let Some(predicted) = row.get_mut(*class as usize) {
+            *predicted = 1.0;
+        }
+    }
+    let targets: Vec<i64> = targets.iter().map(|target| *target as i64).collect();
+    let data = |values: &[f32]| TensorData::new(values.to_vec(), [values.len()]);
+    ClassificationOutput::new(
+        Tensor::from_data(data(losses), &host),
+        Tensor::from_data(TensorData::new(rows, [classes.len(), CLASSES]), &host),
+        Tensor::from_data(TensorData::new(targets, [classes.len()]), &host),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use super::*;
+
+    /// A batch whose images have the classes `targets` and of which the first `hits` are found.
+    fn batch(loss: f32, targets: &[i64], hits: usize) -> ClassificationOutput {
+        let device = Device::flex().autodiff();
+        let mut logits = vec![0.5_f32; targets.len() * CLASSES];
+        for (index, target) in targets.iter().enumerate() {
+            let wrong = usize::from(index >= hits);
+            logits[index * CLASSES + (*target as usize + wrong) % CLASSES] = 2.0;
+        }
+        ClassificationOutput::new(
+            Tensor::from_data([loss], &device).require_grad(),
+            Tensor::from_data(TensorData::new(logits, [targets.len(), CLASSES]), &device),
+            Tensor::from_data(TensorData::new(targets.to_vec(), [targets.len()]), &device),
+        )
+    }
+
+    #[test]
+    fn batches_of_any_size_are_read_at_once_in_their_order() {
+        let mut unread = Unread::default();
+        assert!(unread.read().unwrap().is_none());
+        assert_eq!(unread.reads(), 0);
+        unread.push(batch(0.25, &[3, 4, 9, 0], 3), "first");
+        unread.push(batch(f32::NAN, &[1], 1), "second");
+        unread.push(batch(7.5, &[2, 2], 0), "third");
+        let Reading { batches, item } = unread.read().unwrap().unwrap();
+        let names: Vec<_> = batches.iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["first", "second", "third"]);
+        let of = |index: usize| batches[index].1;
+        assert_eq!((of(0).loss, of(0).hits, of(0).images), (0.25, 3, 4));
+        assert!(of(1).loss.is_nan());
+        assert_eq!((of(1).hits, of(1).images), (1, 1));
+        assert_eq!((of(2).loss, of(2).hits, of(2).images), (7.5, 0, 2));
+        assert_eq!((unread.len(), unread.reads()), (0, 1));
+
+        let found = item
+            .output
+            .argmax(1)
+            .squeeze_dim::<1>(1)
+            .equal(item.targets);
+        let found: Vec<bool> = found.into_data().iter().collect();
+        assert_eq!(found, [true, true, true, false, true, false, false]);
+        assert_eq!(item.loss.dims(), [3]);
+    }
+
+    #[test]
+    fn figures_are_due_after_some_batches_or_some_time() {
+        let mut unread = Unread::default();
+        for number in 0..MOST {
+            unread.last_read = Instant::now();
+            assert!(!unread.is_due(), "{number} batches");
+            unread.push(batch(1.0, &[0], 1), ());
+        }
+        assert!(unread.is_due());
+        assert_eq!(unread.read().unwrap().unwrap().batches.len(), MOST);
+        assert!(!unread.is_due());
+        unread.push(batch(1.0, &[0], 1), ());
+        std::thread::sleep(EVERY);
+        assert!(unread.is_due());
+    }
+}
