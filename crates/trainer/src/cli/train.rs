@@ -13,6 +13,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, RunState};
+use crate::screen;
 use crate::shell;
 use crate::statistics::percent;
 use crate::training::{self, Stop, TrainOptions};
@@ -85,7 +86,7 @@ impl Train {
             verbosity: common.verbosity.choice(),
         };
         let (folder, result) = training::train(&recipe, &options, &*stop()?)?;
-        let (path, word) = (folder.path().display(), shell::path(folder.path()));
+        let (path, word) = (screen::path(folder.path()), shell::path(folder.path()));
         let interrupted = result.state == RunState::Interrupted;
         let text = if common.json {
             serde_json::to_string(&result)?
