@@ -37,3 +37,25 @@ fn a_curve_of_many_points_is_thinned_to_its_means_and_numbers_that_are_none_are_
     assert!(thinned.points.len() <= 400);
     assert!(thinned.points.iter().all(|point| point.1 == 3.0));
 }
+
+#[test]
+fn the_command_that_repeats_a_run_names_the_devices_that_were_asked_for() {
+    let environment: crate::run::Environment = serde_json::from_str(
+        r#"{ "version": "0.1.0", "rustc": "1.95", "burn": "0.22.1", "backend": "wgpu", "device": "a GPU",
+        "asked_devices": ["discrete:0", "discrete:1"], "threads": 2, "cpu": "a processor", "os": "linux",
+        "arch": "x86_64", "data": { "dataset": "cifar10", "origin": "cache", "sha256": [] },
+        "recipe_hash": "00", "command": ["trainer"], "started": "2026-11-24T12:00:00Z" }"#,
+    )
+    .unwrap();
+    let line = facts::again("/a b/config.toml", &environment);
+    assert_eq!(
+        line,
+        "trainer train --config '/a b/config.toml' --backend wgpu --threads 2 --device discrete:0 \
+         --device discrete:1"
+    );
+    let words = shlex::split(&line).unwrap();
+    let read = crate::cli::command().try_get_matches_from(words).unwrap();
+    let (_, read) = read.subcommand().unwrap();
+    let devices: Vec<&String> = read.get_many("device").unwrap().collect();
+    assert_eq!(devices, ["discrete:0", "discrete:1"]);
+}
