@@ -14,7 +14,7 @@
 mod cases;
 mod command;
 mod contenders;
-mod environment;
+pub mod environment;
 mod figures;
 mod host;
 mod json;
@@ -93,7 +93,7 @@ fn measure_all(options: &Options, arguments: &[String]) -> Result<(), String> {
 }
 
 /// The workspace's folder.
-fn root() -> Result<PathBuf, String> {
+pub fn root() -> Result<PathBuf, String> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().map(Path::to_owned).ok_or_else(|| {
         format!(
