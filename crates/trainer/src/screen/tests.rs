@@ -48,7 +48,7 @@ fn lines_are_broken_between_words_and_nowhere_without_a_terminal() {
     );
     assert_eq!(
         wrapped("of artifacts/a-long-name", Some(12), 2),
-        "of\n  art…ng-name"
+        "of\n  art…g-name"
     );
 }
 
