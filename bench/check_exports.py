@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Takes each network out of the project and back: a short training on CIFAR-10, an export, PyTorch and
-ONNX Runtime on the 10,000 test images, and the weights back from PyTorch's own files.
+ONNX Runtime on the 10,000 test images, and the weights back from PyTorch's own files, by `eval --weights`
+and by `train --init-from`.
 
     python check_exports.py --trainer target/debug/trainer --data DIR_WITH_test_batch.bin
 
-Exits 1 unless each accuracy agrees within one image and logits agree within 1e-4.
+Exits 1 unless each accuracy agrees within one image, logits agree within 1e-4, and trainings that begin
+with the weights of each file are one training, bit for bit.
 """
 import argparse
 import csv
@@ -22,6 +24,14 @@ from safetensors.torch import load_file, save_file
 
 from networks import build
 
+# A network, the recipe that it is trained by, and epochs that take it above chance.
+NETWORKS = {
+    "simple_cnn": ("tutorial", "0.5"),
+    "resnet20": ("resnet20-quick", "0.5"),
+    "airbench94": ("speedrun-94", "0.6"),
+    "resnet18": ("resnet18", "0.1"),
+}
+CHANCE = 0.1
 ONE_IMAGE = 1.0001e-4
 TOLERANCE = 1e-4
 
@@ -46,10 +56,24 @@ def log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
 
 
+def begun_with(file, a, recipe, folder):
+    """The weights after some steps of a training that begins with those of a file, and the names of those
+    that it did not take."""
+    steps = ("--epochs", "0.02", "--set", "evaluation.tta=none")
+    run(a.trainer, "train", "--config", recipe, *steps, "--init-from", file, "--data-dir", a.data,
+        "--artifacts", folder)
+    latest = folder / "latest"
+    record = json.loads((latest / "environment.json").read_text())["initial_weights"]
+    left_out = [record[key] for key in ("missing", "unexpected", "different")]
+    return (latest / "model.safetensors").read_bytes(), sum(map(len, left_out))
+
+
 def check(name, a, folder):
     """The figures of one network, and whether all agree."""
-    place = ("--artifacts", folder / name)
-    trained = run(a.trainer, "train", "--network", name, "--epochs", a.epochs, *place)
+    recipe, epochs = NETWORKS[name]
+    place = ("--artifacts", folder / name, "--data-dir", a.data)
+    trained = run(a.trainer, "train", "--config", recipe, "--network", name, "--epochs", epochs,
+                  "--set", "evaluation.tta=none", *place)
     files = {kind: folder / f"{name}.{kind}" for kind in ("safetensors", "onnx", "burnpack")}
     for kind, file in files.items():
         run(a.trainer, "export", "--run", "latest", "--format", kind, "--output", file, *place)
@@ -79,6 +103,10 @@ def check(name, a, folder):
         weights = ("--weights", folder / f"{name}.{suffix}")
         back[suffix] = run(a.trainer, "eval", "--run", "latest", *weights, *place)["accuracy"]
 
+    first, *others = [begun_with(folder / f"{name}.{suffix}", a, recipe, folder / f"{name}-{suffix}")
+                      for suffix in back]
+    same_training = first[1] == 0 and all(other == first for other in others)
+
     def distance(logits):
         return float(np.abs(log_softmax(logits.astype(np.float64)) - np.log(own.clip(1e-30)))[likely].max())
 
@@ -92,21 +120,22 @@ def check(name, a, folder):
         "pytorch_to_trainer": distance(torch_logits),
         "onnxruntime_to_trainer": distance(onnx_logits),
         "back": back,
+        "same_training": same_training,
         "metadata_equal": all(described[key] == text for key, text in metadata.items() if key in described)
         and {"classes", "mean", "std"} <= described.keys(),
     }
     accuracies = [figures["pytorch"], figures["onnxruntime"], *back.values()]
     logits = [figures[key] for key in figures if "_to_" in key]
     agree = all(abs(other - accuracy) <= ONE_IMAGE for other in accuracies)
-    return figures, agree and max(logits) <= TOLERANCE and figures["metadata_equal"]
+    agree = agree and max(logits) <= TOLERANCE and same_training
+    return figures, agree and figures["metadata_equal"] and accuracy > CHANCE
 
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("--trainer", required=True, help="the built program")
     p.add_argument("--data", required=True, help="a folder with test_batch.bin")
-    p.add_argument("--epochs", default="0.5", help="of the training before the export")
-    p.add_argument("--networks", nargs="+", default=["simple_cnn", "resnet20", "resnet18"])
+    p.add_argument("--networks", nargs="+", choices=NETWORKS, default=["simple_cnn", "resnet20", "airbench94"])
     a = p.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as folder:

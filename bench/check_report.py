@@ -1,6 +1,9 @@
 """Opens a page of the trainer in Chromium and fails where it is not self-contained.
 
     python bench/check_report.py artifacts/latest/report.html [--shots FOLDER]
+        [--trainer PROGRAM --artifacts artifacts]
+
+With `--trainer` the report of `latest` is written again first, within five seconds.
 
 Needs `pip install playwright` and a Chromium: `CHROMIUM` names it, else it is looked for. Exits with 77
 and a line that says so where there is none.
@@ -10,7 +13,9 @@ import argparse
 import os
 import pathlib
 import shutil
+import subprocess
 import sys
+import time
 
 NAMES = ["chromium", "chromium-browser", "google-chrome"]
 WIDTHS = {"phone": 390, "desktop": 1280}
@@ -19,6 +24,8 @@ WIDTHS = {"phone": 390, "desktop": 1280}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("page", type=pathlib.Path)
+    parser.add_argument("--trainer", help="the built program, which then writes the report again")
+    parser.add_argument("--artifacts", default="artifacts")
     parser.add_argument("--shots", type=pathlib.Path, help="a folder for pictures of the page")
     arguments = parser.parse_args()
     browser_path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
@@ -31,6 +38,14 @@ def main() -> int:
         return 77
     address = arguments.page.resolve().as_uri()
     problems = []
+    if arguments.trainer:
+        began = time.monotonic()
+        subprocess.run([arguments.trainer, "report", "--run", "latest", "--artifacts", arguments.artifacts],
+                       check=True, stdout=subprocess.DEVNULL)
+        seconds = time.monotonic() - began
+        print(f"written again in {seconds:.2f} s")
+        if seconds >= 5:
+            problems.append("it took five seconds or more to write")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         for name, width in WIDTHS.items():

@@ -154,7 +154,7 @@ def main() -> int:
             problems = look(url, browser_path, arguments.shots)
             print("Chromium: four views, a photo chosen, a bad one, one dropped, a test image")
         else:
-            print("no page is looked at: there is no Chromium, or no playwright to drive it")
+            print("skipped: the page in a browser: there is no Chromium, or no playwright to drive it")
         for connections in [1, 8, 50]:
             rate = photos_a_second(urllib.parse.urlsplit(url).netloc, connections, arguments.seconds)
             print(f"{rate:.0f} photos a second over {connections} connections at once")

@@ -1,6 +1,6 @@
 //! Thin commands for people who work on the project: `cargo xtask train-cpu`, `cargo xtask test`,
 //! `cargo xtask bench`, `cargo xtask reproduce`, `cargo xtask kernels`, `cargo xtask fuzz`,
-//! `cargo xtask chaos`.
+//! `cargo xtask chaos`, `cargo xtask check-scripts`.
 
 mod arguments;
 mod bench;
@@ -9,6 +9,7 @@ mod chaos;
 mod fuzz;
 mod program;
 mod reproduce;
+mod scripts;
 mod test;
 
 use std::process::{Command, ExitCode};
@@ -19,7 +20,8 @@ const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
        cargo xtask reproduce [ROW] [--help]
        cargo xtask kernels [PART OF A NAME]
        cargo xtask fuzz [--help]
-       cargo xtask chaos [--help]";
+       cargo xtask chaos [--help]
+       cargo xtask check-scripts [--help]";
 
 fn main() -> ExitCode {
     if std::env::var_os(fuzz::wrapper::VARIABLE).is_some() {
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Some("bench") => reported(bench::run(&rest)),
         Some("reproduce") => reported(reproduce::run(&rest)),
         Some("fuzz") => reported(fuzz::run(&rest)),
+        Some("check-scripts") => reported(scripts::run(&rest)),
         #[cfg(unix)]
         Some("chaos") => reported(chaos::run(&rest)),
         Some("kernels") => kernels("bench", &rest),

@@ -16,7 +16,10 @@ fn is_understood(arguments: &[&str]) -> bool {
     match arguments {
         // The trainer's own tests read the rest.
         ["train-cpu", ..] | ["kernels" | "test"] | ["test", "--wgpu" | "--valgrind"] => true,
-        ["bench" | "chaos" | "fuzz" | "reproduce", ..] => {
+        [
+            "bench" | "chaos" | "check-scripts" | "fuzz" | "reproduce",
+            ..,
+        ] => {
             let options = arguments.iter().take_while(|word| **word != "--");
             let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
                 .args(options)
@@ -43,6 +46,7 @@ fn every_command_of_this_program_in_a_document_is_understood() {
     for wrong in [
         &["bench", "--fast"][..],
         &["chaos", "--kill", "3"],
+        &["check-scripts", "absent"],
         &["fuzz", "--target", "absent"],
         &["reproduce", "absent"],
         &["test", "--gpu"],

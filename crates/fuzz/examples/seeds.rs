@@ -7,7 +7,7 @@ use std::path::Path;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use fuzz::targets::{FILE_SEPARATOR, saved_network};
+use fuzz::targets::{FILE_SEPARATOR, saved_export, saved_network};
 
 #[path = "../../cifar10/tests/common/pickles.rs"]
 mod pickles;
@@ -214,6 +214,9 @@ fn weight_files(write: &impl Fn(&str, &str, &[u8])) {
     write("weight_file", "safetensors", &file);
     let (_, burnpack) = saved_network().unwrap();
     write("weight_file", "burnpack", &burnpack[..1_000]);
+    let exported = saved_export().unwrap();
+    let header = u64::from_le_bytes(exported[..8].try_into().unwrap()) as usize;
+    write("exported", "header", &exported[..8 + header]);
 }
 
 /// A run of seven epochs at its end.

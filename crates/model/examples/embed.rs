@@ -1,55 +1,30 @@
-//! A trained network inside a program of its own: `cargo run -p model --example embed -- RUN PHOTO.png`
-//! with a run's folder and a PNG of 32 by 32 pixels in red, green and blue.
+//! A trained network inside a program of its own: `cargo run -p model --example embed -- FILE PHOTO.png`
+//! with what `trainer export --format safetensors` wrote, and a PNG of any size and colours.
 
-use std::{error::Error, fs::File, io::BufReader, path::Path};
+use std::{error::Error, fs, fs::File, io::BufReader};
 
-use burn::module::Module;
-use burn::store::ModuleRecord;
-use burn::tensor::{Device, Tensor, TensorData};
-use model::{Network, NetworkKind};
+use burn::tensor::Device;
+use model::{ExportedNetwork, Picture};
 
-const CLASSES: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
+/// What is most probably on a PNG, and how probably.
+pub(crate) fn classify(file: &str, photo: &str) -> Result<(String, f32), Box<dyn Error>> {
+    let network = ExportedNetwork::from_safetensors(fs::read(file)?, &Device::flex())?;
+    let mut decoder = png::Decoder::new(BufReader::new(File::open(photo)?));
+    decoder.set_transformations(png::Transformations::normalize_to_color8());
+    let mut reader = decoder.read_info()?;
+    let mut samples = vec![0; reader.output_buffer_size().ok_or("it is too large")?];
+    let frame = reader.next_frame(&mut samples)?;
+    samples.truncate(frame.buffer_size());
+    let picture = Picture::new(frame.width as usize, frame.height as usize, &samples)?;
+    let (class, probability) = network.classify(&picture)?.swap_remove(0);
+    Ok((class.to_owned(), probability))
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().collect();
-    let [_, run, photo] = arguments.as_slice() else {
-        return Err("give a run and a PNG".into());
-    };
-    let device = Device::flex();
-    let network = Network::init(NetworkKind::ResNet20, CLASSES.len(), 0, &device)?;
-    let network = network.try_load_record(ModuleRecord::load(Path::new(run).join("model.bpk"))?)?;
-    let mut pixels = [0; 32 * 32 * 3];
-    png::Decoder::new(BufReader::new(File::open(photo)?))
-        .read_info()?
-        .next_frame(&mut pixels)?;
-    // The recipe's `normalize`: here that of the channels (`trainer export` writes the constants too).
-    let (mean, std) = ([0.4914, 0.4822, 0.4465], [0.2470, 0.2435, 0.2616]);
-    let pixel = |i: usize| (f32::from(pixels[i]) / 255.0 - mean[i % 3]) / std[i % 3];
-    let image = TensorData::new((0..pixels.len()).map(pixel).collect(), [1, 32, 32, 3]);
-    let image = Tensor::<4>::from_data(image, &device).permute([0, 3, 1, 2]);
-    let class = network
-        .folded()
-        .forward(image)?
-        .argmax(1)
-        .into_data()
-        .iter::<i64>()
-        .next();
-    println!(
-        "{}",
-        class
-            .and_then(|class| CLASSES.get(class as usize))
-            .unwrap_or(&"nothing")
-    );
+    let mut words = std::env::args().skip(1);
+    let files = words.next().zip(words.next());
+    let (file, photo) = files.ok_or("give an exported file and a PNG")?;
+    let (class, probability) = classify(&file, &photo)?;
+    println!("{class} {:.1}%", 100.0 * probability);
     Ok(())
 }

@@ -8,6 +8,8 @@
 //! | [`whitening`] | filters of a first layer that are computed from images |
 //! | [`layers`] | convolution, normalisation and linear layers |
 //! | [`inference`] | a network's inference, computed or written down as a graph |
+//! | [`exported`] | [`ExportedNetwork`]: a trained network from an exported file, for other programs |
+//! | [`picture`] | a picture of any size to what a network sees |
 //! | [`backend`] | [`CnnBackend`]: the operations that a backend may replace by kernels of its own |
 //! | [`check`] | whether a device computes what it should |
 //! | [`random`] | initial weights, drawn on the host from a seed |
@@ -23,8 +25,10 @@
 pub mod airbench;
 pub mod backend;
 pub mod check;
+pub mod exported;
 pub mod inference;
 pub mod layers;
+pub mod picture;
 pub mod random;
 pub mod resnet;
 pub mod resnet9;
@@ -35,6 +39,8 @@ pub mod wide_resnet;
 pub mod zoo;
 
 pub use backend::CnnBackend;
+pub use exported::{ExportedError, ExportedNetwork};
+pub use picture::{Picture, PictureError};
 pub use roles::{ParameterRole, Role};
 pub use zoo::{FoldedNetwork, Network, NetworkError, NetworkKind};
 

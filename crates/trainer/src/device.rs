@@ -1,6 +1,7 @@
 //! Which device a program uses: asked for by name, and never Burn's default, which would take Flex
 //! or a GPU that is not there.
 
+use std::fmt;
 use std::str::FromStr;
 
 use burn::tensor::Device;
@@ -165,6 +166,18 @@ impl FromStr for DeviceName {
     }
 }
 
+/// As [`DeviceName::from_str`] reads it.
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::Discrete(index) => write!(f, "discrete:{index}"),
+            Self::Integrated(index) => write!(f, "integrated:{index}"),
+            Self::Software => f.write_str("software"),
+        }
+    }
+}
+
 impl DeviceChoice {
     /// Opens the device, without autodiff.
     ///
@@ -199,6 +212,15 @@ impl DeviceChoice {
     #[must_use]
     pub fn kernel_isa(&self) -> Option<&'static str> {
         (self.backend != BackendName::Wgpu).then(|| model::backend::isa().name())
+    }
+
+    /// How exactly the CPU kernels convolve, as `--precision` names it.
+    #[must_use]
+    pub fn precision_name(&self) -> &'static str {
+        match self.precision {
+            Precision::Exact => "exact",
+            Precision::Fast => "fast",
+        }
     }
 
     /// The device's own name, for records.

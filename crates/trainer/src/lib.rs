@@ -18,6 +18,7 @@
 //! | [`report`] | a run on one page |
 //! | [`robustness`] | a network's answers on corrupted images |
 //! | [`run`] | a run's folder |
+//! | [`screen`] | text for a terminal or for others: width, names, paths, tables |
 //! | [`serve`] | a run on a local web page |
 //! | [`shell`] | commands that are shown to be typed |
 //! | [`statistics`] | intervals, tests, calibration |
@@ -41,6 +42,7 @@ pub mod recipe;
 pub mod report;
 pub mod robustness;
 pub mod run;
+pub mod screen;
 pub mod serve;
 pub mod shell;
 pub mod statistics;

@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use cifar10::{Event, Progress};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::screen::escaped_message;
+
 /// How much the program says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Verbosity {
@@ -22,7 +24,7 @@ impl Verbosity {
     /// Prints what went wrong to standard error, however little is wanted.
     pub fn warn(self, text: &str) {
         // A closed standard error is no reason to end a run.
-        let _ = writeln!(std::io::stderr(), "{text}");
+        let _ = writeln!(std::io::stderr(), "{}", escaped_message(text));
     }
 
     /// Prints a remark to standard error unless only results are wanted.

@@ -69,7 +69,7 @@ fn make(system_python: &str, folder: &Path) -> Result<(), String> {
         .map_err(|error| {
             format!(
                 "{system_python} could not be started ({error}): install Python 3.11 or newer, name an interpreter \
-                 in {VARIABLE}, or leave the peers out with --no-peers"
+                 in {VARIABLE}, or leave the peers out with `cargo xtask bench --no-peers`"
             )
         })?;
     match status.success() {
@@ -92,7 +92,7 @@ fn install(python: &Path, file: &Path) -> Result<(), String> {
     match status.success() {
         true => Ok(()),
         false => Err(format!(
-            "pip could not install the peers; repeat with `{} -m pip install -r {}`, or leave them out with --no-peers",
+            "pip could not install the peers; repeat with `{} -m pip install -r {}`, or leave them out with `cargo xtask bench --no-peers`",
             python.display(),
             file.display()
         )),
@@ -129,7 +129,7 @@ mod tests {
         assert_eq!(
             message.unwrap_err(),
             "pip could not install the peers; repeat with `false -m pip install -r bench/requirements.txt`, or leave \
-             them out with --no-peers"
+             them out with `cargo xtask bench --no-peers`"
         );
     }
 

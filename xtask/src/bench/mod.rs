@@ -14,7 +14,7 @@
 mod cases;
 mod command;
 mod contenders;
-mod environment;
+pub mod environment;
 mod figures;
 mod host;
 mod json;
@@ -115,7 +115,7 @@ fn data_folder(trainer: &Path, root: &Path) -> Result<PathBuf, String> {
 }
 
 /// The workspace's folder.
-fn root() -> Result<PathBuf, String> {
+pub fn root() -> Result<PathBuf, String> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().map(Path::to_owned).ok_or_else(|| {
         format!(

@@ -11,6 +11,7 @@ mod run_files;
 mod weight_files;
 
 pub use run_files::{FILE_SEPARATOR, saved_network};
+pub use weight_files::saved_export;
 
 /// What a reader made of an input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     target("manifest", run_files::manifest, 10_000),
     target("predictions", run_files::predictions, 5_000),
     target("weight_file", weight_files::weight_file, 10_000),
+    target("exported", weight_files::exported, 500),
 ];
 
 const fn target(name: &'static str, read: fn(&[u8]) -> Read, smoke_runs: u32) -> Target {

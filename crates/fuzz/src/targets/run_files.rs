@@ -120,16 +120,20 @@ pub(super) fn weights(input: &[u8]) -> Read {
 
 /// A network and the burnpack of its weights.
 pub fn saved_network() -> Option<(Network, Vec<u8>)> {
-    let choice = DeviceChoice {
-        backend: BackendName::Ndarray,
-        device: DeviceName::Default,
-        threads: Some(1),
-        precision: Default::default(),
-    };
-    let device = choice.open().ok()?;
+    let device = processor().open().ok()?;
     let network = Network::init(NetworkKind::SimpleCnn, run::CLASSES, 0, &device).ok()?;
     let path = scratch::file("saved.bpk", &[]);
     weights::save(&network, &path).ok()?;
     let file = fs::read(path).ok()?;
     Some((network, file))
+}
+
+/// The processor, with one thread.
+pub(super) fn processor() -> DeviceChoice {
+    DeviceChoice {
+        backend: BackendName::Ndarray,
+        device: DeviceName::Default,
+        threads: Some(1),
+        precision: Default::default(),
+    }
 }

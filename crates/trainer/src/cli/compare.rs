@@ -11,6 +11,7 @@ use crate::compare::{
     self, CONFIDENCE, Compared, Doubt, Doubts, Paired, differing_keys, doubts, paired,
 };
 use crate::run::{self, RunFolder};
+use crate::screen;
 use crate::training::datasets::{self, Data};
 
 /// Set runs beside each other, and say whether their differences are larger than chance.
@@ -63,8 +64,8 @@ impl Compare {
             println!("{}", json(&runs, &found, &output));
         } else {
             print(&runs);
-            println!("{}", found.describe(runs.len(), self.confidence));
-            println!("{}", output.display());
+            line(&found.describe(runs.len(), self.confidence));
+            println!("{}", screen::path(&output));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -102,22 +103,30 @@ fn print(runs: &[Compared]) {
                 format!("test accuracy {share:.2}% ({low:.2} to {high:.2})")
             },
         );
-        println!("{}: {accuracy}", run.name);
+        line(&format!("{}: {accuracy}", run.name));
         if let Some(test) = test {
-            println!("  {}", test.describe(runs.len() - 1));
+            line(&format!("  {}", test.describe(runs.len() - 1)));
         }
     }
     let keys = differing_keys(runs);
     if keys.is_empty() {
-        println!("the recipes are the same");
+        line("the recipes are the same");
     }
     for key in keys {
         let values = key
             .values
             .iter()
             .map(|value| value.as_deref().unwrap_or("-"));
-        println!("{} = {}", key.key, values.collect::<Vec<_>>().join(" | "));
+        let values = values.collect::<Vec<_>>().join(" | ");
+        line(&format!("{} = {values}", key.key));
     }
+}
+
+/// Prints a line, broken where a terminal is narrower.
+fn line(text: &str) {
+    const INDENT: usize = 4;
+    let text = screen::escaped(text);
+    println!("{}", screen::wrapped(&text, screen::width(), INDENT));
 }
 
 fn json(runs: &[Compared], found: &Doubts, page: &std::path::Path) -> serde_json::Value {

@@ -12,6 +12,7 @@ use super::options::Common;
 use crate::progress::FetchProgress;
 use crate::recipe::{self, Override};
 use crate::run;
+use crate::screen;
 use crate::training::datasets;
 
 /// Fetch, verify and describe CIFAR-10.
@@ -97,7 +98,7 @@ impl Show {
         if common.json {
             println!("{}", serde_json::json!({ "path": path }));
         } else {
-            println!("{}", path.display());
+            println!("{}", screen::path(&path));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -134,7 +135,7 @@ impl Data {
             println!("{}", json_of(&data.info()));
             return Ok(ExitCode::SUCCESS);
         }
-        let folder = data.origin.folder.display();
+        let folder = screen::path(&data.origin.folder);
         match self.command {
             Action::Fetch => println!("CIFAR-10 is in {folder}"),
             Action::Verify => {
@@ -167,7 +168,7 @@ fn json_of(info: &cifar10::source::Info) -> serde_json::Value {
 }
 
 fn print(info: &cifar10::source::Info) {
-    println!("{}", info.folder.display());
+    println!("{}", screen::path(&info.folder));
     for file in &info.files {
         println!(
             "  {:18} {:>10} bytes  SHA-256 {}",

@@ -10,6 +10,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::export::{self, Description, Format};
 use crate::run::{self, RunFolder};
+use crate::screen;
 use crate::trained::{Trained, WeightChoice};
 
 /// Write a run's network for PyTorch, ONNX Runtime or Burn.
@@ -37,8 +38,8 @@ pub struct Export {
 impl Export {
     /// Writes the file and says where it is.
     pub fn run(&self, common: &Common) -> Outcome {
-        let path = self.output.display();
         if self.output.exists() {
+            let path = self.output.display();
             return Err(format!("{path}: this exists; name another file, or remove it").into());
         }
         let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
@@ -52,9 +53,10 @@ impl Export {
                 .to_string()
         } else {
             format!(
-                "{} of {} in {path}, {} bytes",
+                "{} of {} in {}, {} bytes",
                 trained.recipe.network,
-                folder.name(),
+                screen::escaped(&folder.name()),
+                screen::path(&self.output),
                 bytes.len()
             )
         };

@@ -28,6 +28,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::screen::escaped_message;
+
 /// Trains image classifiers on CIFAR-10 with Burn. Without a command it trains the default recipe.
 #[derive(Debug, Parser)]
 #[command(name = "trainer", version, args_conflicts_with_subcommands = true)]
@@ -95,7 +97,8 @@ pub fn main() -> ExitCode {
     };
     outcome.unwrap_or_else(|error| {
         // A closed standard error takes no message, and the exit code still says it.
-        let _ = writeln!(std::io::stderr(), "error: {error}");
+        let message = escaped_message(&error.to_string());
+        let _ = writeln!(std::io::stderr(), "error: {message}");
         ExitCode::FAILURE
     })
 }

@@ -8,6 +8,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::report::{self, Contents};
 use crate::run::{self, RunFolder};
+use crate::screen;
 use crate::training::datasets;
 
 /// Write a run's report.html and plots again, from what its folder holds.
@@ -41,7 +42,7 @@ impl Report {
                 serde_json::json!({ "run": folder.name(), "report": path })
             );
         } else {
-            println!("{}", path.display());
+            println!("{}", screen::path(&path));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -12,6 +12,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::recipe;
 use crate::run::{self, RunFolder};
+use crate::screen;
 use crate::serve::{Classifier, Server, Site};
 use crate::trained::WeightChoice;
 use crate::training::datasets;
@@ -75,7 +76,7 @@ impl Serve {
         let text = if common.json {
             serde_json::json!({ "run": name, "url": url }).to_string()
         } else {
-            format!("{name} is on {url}\nCtrl-C ends it")
+            format!("{} is on {url}\nCtrl-C ends it", screen::escaped(&name))
         };
         writeln!(std::io::stdout(), "{text}")?;
         server.run(site, ended)?;

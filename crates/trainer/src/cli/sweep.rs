@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Outcome;
 use super::options::Common;
 use crate::progress::Verbosity;
+use crate::screen;
 use crate::statistics::percent_or_dash;
 use crate::sweep::{self, Plan, Row, State, SweepError, Task, collect};
 
@@ -223,5 +224,5 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
     if missing > 0 {
         println!("{missing} of {} runs are not finished", plan.tasks.len());
     }
-    println!("{}", plan.folder.display());
+    println!("{}", screen::path(&plan.folder));
 }

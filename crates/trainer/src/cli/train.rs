@@ -13,6 +13,7 @@ use super::Outcome;
 use super::options::Common;
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, RunState};
+use crate::screen;
 use crate::shell;
 use crate::statistics::percent;
 use crate::training::{self, Stop, TrainOptions};
@@ -86,7 +87,7 @@ impl Train {
             remarks: self.of_another_network(&recipe).into_iter().collect(),
         };
         let (folder, result) = training::train(&recipe, &options, &*stop()?)?;
-        let (path, word) = (folder.path().display(), shell::path(folder.path()));
+        let (path, word) = (screen::path(folder.path()), shell::path(folder.path()));
         let interrupted = result.state == RunState::Interrupted;
         let text = if common.json {
             serde_json::to_string(&result)?

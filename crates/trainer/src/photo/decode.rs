@@ -3,8 +3,8 @@
 use std::io::Cursor;
 
 use image_webp::WebPDecoder;
-use png::{ColorType, Transformations};
-use resize::px::RGB;
+use model::Picture;
+use png::Transformations;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
@@ -16,19 +16,8 @@ const MOST_MEMORY: usize = 4 * MOST_PIXELS;
 /// Parts of a progressive JPEG; cameras and browsers write about ten.
 const MOST_SCANS: usize = 64;
 
-/// A picture as its file holds it.
-#[derive(Debug)]
-pub struct Raster {
-    /// Pixels in a row.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// The pixels, row by row.
-    pub pixels: Vec<RGB<u8>>,
-}
-
 /// The picture in `bytes`.
-pub fn decode(bytes: &[u8]) -> Result<Raster, PhotoError> {
+pub fn decode(bytes: &[u8]) -> Result<Picture, PhotoError> {
     match bytes {
         [] => Err(PhotoError::Empty),
         long if long.len() > LONGEST => Err(PhotoError::TooLong),
@@ -68,7 +57,7 @@ fn check(width: usize, height: usize) -> Result<(), PhotoError> {
     }
 }
 
-fn decode_png(bytes: &[u8]) -> Result<Raster, PhotoError> {
+fn decode_png(bytes: &[u8]) -> Result<Picture, PhotoError> {
     let failed = damaged("PNG");
     let limits = png::Limits { bytes: MOST_MEMORY };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
@@ -84,21 +73,10 @@ fn decode_png(bytes: &[u8]) -> Result<Raster, PhotoError> {
     // The end of the file says whether it was cut off.
     reader.finish().map_err(&failed)?;
     buffer.truncate(frame.buffer_size());
-    let pixels = match frame.color_type {
-        ColorType::Grayscale => buffer.iter().map(|v| RGB::new(*v, *v, *v)).collect(),
-        ColorType::GrayscaleAlpha => each(&buffer, |[v, a]| on_white([v, v, v], a)),
-        ColorType::Rgb => each(&buffer, |[r, g, b]| RGB::new(r, g, b)),
-        ColorType::Rgba => each(&buffer, |[r, g, b, a]| on_white([r, g, b], a)),
-        ColorType::Indexed => return Err(damaged("PNG")("its colours are not resolved")),
-    };
-    Ok(Raster {
-        width,
-        height,
-        pixels,
-    })
+    Ok(Picture::new(width, height, &buffer)?)
 }
 
-fn decode_jpeg(bytes: &[u8]) -> Result<Raster, PhotoError> {
+fn decode_jpeg(bytes: &[u8]) -> Result<Picture, PhotoError> {
     let failed = damaged("JPEG");
     // A file that was cut off is an error, and not a picture with a grey part.
     let options = DecoderOptions::default()
@@ -112,14 +90,10 @@ fn decode_jpeg(bytes: &[u8]) -> Result<Raster, PhotoError> {
     let (width, height) = decoder.dimensions().unwrap_or_default();
     check(width, height)?;
     let buffer = decoder.decode().map_err(&failed)?;
-    Ok(Raster {
-        width,
-        height,
-        pixels: each(&buffer, |[r, g, b]| RGB::new(r, g, b)),
-    })
+    Ok(Picture::new(width, height, &buffer)?)
 }
 
-fn decode_webp(bytes: &[u8]) -> Result<Raster, PhotoError> {
+fn decode_webp(bytes: &[u8]) -> Result<Picture, PhotoError> {
     let failed = damaged("WebP");
     let mut decoder = WebPDecoder::new(Cursor::new(bytes)).map_err(&failed)?;
     decoder.set_memory_limit(MOST_MEMORY);
@@ -131,33 +105,5 @@ fn decode_webp(bytes: &[u8]) -> Result<Raster, PhotoError> {
         .ok_or(PhotoError::TooLarge { width, height })?;
     let mut buffer = vec![0; length];
     decoder.read_image(&mut buffer).map_err(&failed)?;
-    let pixels = if decoder.has_alpha() {
-        each(&buffer, |[r, g, b, a]| on_white([r, g, b], a))
-    } else {
-        each(&buffer, |[r, g, b]| RGB::new(r, g, b))
-    };
-    Ok(Raster {
-        width,
-        height,
-        pixels,
-    })
-}
-
-fn each<const N: usize>(buffer: &[u8], pixel: impl Fn([u8; N]) -> RGB<u8>) -> Vec<RGB<u8>> {
-    buffer
-        .as_chunks::<N>()
-        .0
-        .iter()
-        .map(|p| pixel(*p))
-        .collect()
-}
-
-/// A pixel over white.
-fn on_white(color: [u8; 3], alpha: u8) -> RGB<u8> {
-    let alpha = u32::from(alpha);
-    let [r, g, b] = color.map(|value| {
-        let value = (u32::from(value) * alpha + 255 * (255 - alpha) + 127) / 255;
-        u8::try_from(value).unwrap_or(u8::MAX)
-    });
-    RGB::new(r, g, b)
+    Ok(Picture::new(width, height, &buffer)?)
 }

@@ -4,12 +4,10 @@
 //! | --- | --- |
 //! | `decode` | PNG, JPEG and WebP to pixels, within limits |
 //! | `orientation` | which way up the camera was held |
-//! | `shrink` | the middle of a photo, 32 by 32 |
 //! | `sources` | the files that the user names |
 
 mod decode;
 mod orientation;
-mod shrink;
 pub mod sources;
 #[cfg(test)]
 mod tests;
@@ -18,6 +16,7 @@ use std::panic::catch_unwind;
 
 use cifar10::Normalization;
 use cifar10::record::{CHANNELS, IMAGE_BYTES};
+use model::PictureError;
 
 pub use orientation::Orientation;
 
@@ -57,6 +56,9 @@ pub enum PhotoError {
         /// What the decoder said.
         reason: String,
     },
+    /// The image is none that a network could see.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
 }
 
 /// A photo as the network sees it, as CIFAR-10 stores images: 32 rows of 32 pixels of red, then of
@@ -76,9 +78,8 @@ impl Photo {
     pub fn decode(bytes: &[u8]) -> Result<Self, PhotoError> {
         // Decoders are other people's, and a defect in one ends this photo and nothing else.
         catch_unwind(|| {
-            let raster = decode::decode(bytes)?;
+            let square = decode::decode(bytes)?.middle()?;
             let orientation = Orientation::of(bytes);
-            let square = shrink::middle(&raster)?;
             Ok(Self {
                 pixels: orientation.planes(&square),
             })

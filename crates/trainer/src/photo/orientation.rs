@@ -6,7 +6,8 @@ use cifar10::record::IMAGE_BYTES;
 use exif::{In, Reader, Tag};
 use resize::px::RGB;
 
-use super::shrink::SIDE;
+/// Height and width of what a network sees.
+const SIDE: usize = model::IMAGE_SIZE;
 
 /// How a stored picture becomes the one that was seen, by EXIF's number from 1 to 8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

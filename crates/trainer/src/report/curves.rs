@@ -12,6 +12,12 @@ const MOST_POINTS: usize = 400;
 /// Up to this many points each gets a mark.
 const MOST_MARKS: usize = 40;
 
+/// The name of an axis of epochs.
+const EPOCH: &str = "epoch";
+
+/// Up to this many epochs each has its number.
+const MOST_EPOCH_TICKS: f64 = 8.0;
+
 /// A curve: its name and its points.
 #[derive(Debug, Clone)]
 pub struct Curve {
@@ -128,16 +134,32 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
     if plots.is_empty() {
         return None;
     }
+    let points = || curves.iter().flat_map(|curve| &curve.points);
+    let last = points().map(|point| point.0).fold(0.0, f64::max);
+    let (low, high) = points().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), point| {
+        (low.min(point.1), high.max(point.1))
+    });
     Some(Figure::draw(file, caption, plots, |layout| {
-        let layout = layout
+        let mut layout = layout
             .with_x_label(axes.x)
             .with_y_label(axes.y)
-            .with_legend_position(axes.legend);
-        if axes.from_zero {
-            layout.with_y_axis_min(0.0)
-        } else {
-            layout
+            .with_legend_position(axes.legend)
+            .with_x_axis_min(0.0);
+        if axes.x == EPOCH {
+            // There are no parts of an epoch in a table of epochs.
+            let step = (last / MOST_EPOCH_TICKS).ceil().max(1.0);
+            // The mark of the last one is whole.
+            let end = last * 1.03;
+            layout = layout.with_x_axis_max(end).with_x_tick_step(step);
         }
+        if low == high {
+            // A range around one value says nothing of it; from zero it stands in the middle.
+            let top = if high > 0.0 { 2.0 * high } else { 1.0 };
+            layout = layout.with_y_axis_min(0.0).with_y_axis_max(top);
+        } else if axes.from_zero {
+            layout = layout.with_y_axis_min(0.0);
+        }
+        layout
     }))
 }
 
@@ -187,7 +209,7 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
             "epoch-time",
             "Time of each epoch, its validation included. After a resumption, the part that came then.",
             Axes {
-                x: "epoch",
+                x: EPOCH,
                 y: "seconds",
                 from_zero: true,
                 ..LOSS

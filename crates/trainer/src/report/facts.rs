@@ -3,25 +3,41 @@
 use maud::{Markup, html};
 
 use super::Contents;
-use crate::run::RunFolder;
+use crate::run::{Environment, RunFolder};
 use crate::shell;
+
+/// The command that starts the same run from the recipe in its folder.
+pub(super) fn again(config: &str, environment: &Environment) -> String {
+    let threads = environment.threads.to_string();
+    let mut words = vec!["trainer", "train", "--config", config];
+    words.extend(["--backend", &environment.backend, "--threads", &threads]);
+    // What is asked for where nothing is said needs no words.
+    if environment
+        .asked_devices
+        .iter()
+        .any(|name| name != "default")
+    {
+        let devices = environment.asked_devices.iter();
+        words.extend(devices.flat_map(|name| ["--device", name.as_str()]));
+    }
+    if environment.precision != "fast" {
+        words.extend(["--precision", &environment.precision]);
+    }
+    let weights = environment.initial_weights.as_ref();
+    let weights = weights.map(|weights| weights.file.to_string_lossy());
+    if let Some(file) = &weights {
+        words.extend(["--init-from", file]);
+    }
+    shell::line(words)
+}
 
 /// What the run was made of.
 pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
     let environment = &contents.environment;
     let started = environment.command.iter().map(String::as_str);
-    let config = folder.config().display().to_string();
+    let config = shell::whole_path(&folder.config());
     let (seed, threads) = (contents.recipe.seed, environment.threads.to_string());
-    let again = [
-        "trainer",
-        "train",
-        "--config",
-        &config,
-        "--backend",
-        &environment.backend,
-        "--threads",
-        &threads,
-    ];
+    let again = again(&config, environment);
     let facts: [(&str, String); 10] = [
         ("program", format!("trainer {}", environment.version)),
         (
@@ -35,7 +51,7 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
         ("Burn", environment.burn.clone()),
         ("backend", environment.backend.clone()),
         ("device", environment.device.clone()),
-        ("threads", threads.clone()),
+        ("threads", threads),
         ("processor", environment.cpu.clone()),
         (
             "system",
@@ -54,7 +70,7 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
         p { "As it was started:" }
         pre { (shell::line(started)) }
         p { "From this folder, with seed " (seed) ":" }
-        pre { (shell::line(again)) }
+        pre { (again) }
         h2 { "Recipe" }
         pre { (contents.config) }
         h2 { "Environment" }

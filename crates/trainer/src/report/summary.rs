@@ -33,7 +33,7 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
         @if interrupted {
             p {
                 "It is tested when it is finished: "
-                code { (shell::line(["trainer", "train", "--resume", &folder.name()])) }
+                code { (resume(folder, &environment.backend)) }
             }
         }
         dl.tiles {
@@ -61,6 +61,12 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
             (tile("seed", &recipe.seed.to_string(), ""))
         }
     }
+}
+
+/// The command that goes on with the run, from any folder and as it began.
+fn resume(folder: &RunFolder, backend: &str) -> String {
+    let path = shell::whole_path(folder.path());
+    shell::line(["trainer", "train", "--resume", &path, "--backend", backend])
 }
 
 /// What the temperature of the hold-out does to the calibration error.

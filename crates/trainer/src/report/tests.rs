@@ -4,6 +4,7 @@
 
 use super::page::{Figure, page};
 use super::*;
+use crate::run::MetricsRow;
 
 #[test]
 fn a_text_with_markup_is_shown_and_not_obeyed() {
@@ -36,4 +37,88 @@ fn a_curve_of_many_points_is_thinned_to_its_means_and_numbers_that_are_none_are_
     let thinned = curve.thinned();
     assert!(thinned.points.len() <= 400);
     assert!(thinned.points.iter().all(|point| point.1 == 3.0));
+}
+
+/// The numbers along the axes of a plot.
+fn ticks(figure: &Figure) -> Vec<f64> {
+    let texts = figure
+        .svg
+        .split('>')
+        .filter_map(|part| part.split('<').next());
+    texts.filter_map(|text| text.trim().parse().ok()).collect()
+}
+
+#[test]
+fn a_value_that_never_changes_stands_in_a_range_that_says_how_large_it_is() {
+    // Steps that no value is as large as.
+    let steps = [10_000, 90_000];
+    for value in [0.001, 0.5, 1.0, 60.0] {
+        let curve = curves::Curve::over("", page::SERIES[0], &steps, |step| (*step, Some(value)));
+        for axes in [curves::LOSS, curves::ACCURACY] {
+            let figure = curves::figure("rate", "", axes, std::slice::from_ref(&curve)).unwrap();
+            let ticks = ticks(&figure);
+            let of_value: Vec<f64> = ticks.into_iter().filter(|tick| *tick < 5_000.0).collect();
+            let largest = of_value.iter().copied().fold(0.0, f64::max);
+            assert!(
+                of_value.contains(&0.0) && of_value.len() > 3,
+                "{value}: {of_value:?}"
+            );
+            assert!(
+                (value..=2.0 * value).contains(&largest),
+                "{value}: {of_value:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn epochs_are_counted_in_whole_numbers_however_few_they_are() {
+    for count in [1, 2, 3, 7, 30, 200] {
+        // Seconds that are no number of an epoch.
+        let row = |epoch| MetricsRow {
+            epoch,
+            step: 90 * epoch,
+            train_loss: Some(1.0),
+            train_accuracy: None,
+            valid_loss: None,
+            valid_accuracy: None,
+            learning_rate: 0.1,
+            seconds: 5000.0,
+            images_per_second: 9.0,
+        };
+        let rows: Vec<MetricsRow> = (1..=count).map(row).collect();
+        let figures = curves::figures(&rows, &[]);
+        let time = figures.iter().find(|figure| figure.file == "epoch-time");
+        let epochs = ticks(time.unwrap())
+            .into_iter()
+            .filter(|tick| *tick <= 200.0);
+        let epochs: Vec<f64> = epochs.collect();
+        assert!((2..=10).contains(&epochs.len()), "{count}: {epochs:?}");
+        assert!(
+            epochs.iter().all(|tick| tick.fract() == 0.0),
+            "{count}: {epochs:?}"
+        );
+    }
+}
+
+#[test]
+fn the_command_that_repeats_a_run_names_the_devices_that_were_asked_for() {
+    let environment: crate::run::Environment = serde_json::from_str(
+        r#"{ "version": "0.1.0", "rustc": "1.95", "burn": "0.22.1", "backend": "wgpu", "device": "a GPU",
+        "asked_devices": ["discrete:0", "discrete:1"], "threads": 2, "cpu": "a processor", "os": "linux",
+        "arch": "x86_64", "data": { "dataset": "cifar10", "origin": "cache", "sha256": [] },
+        "recipe_hash": "00", "command": ["trainer"], "started": "2026-11-24T12:00:00Z" }"#,
+    )
+    .unwrap();
+    let line = facts::again("/a b/config.toml", &environment);
+    assert_eq!(
+        line,
+        "trainer train --config '/a b/config.toml' --backend wgpu --threads 2 --device discrete:0 \
+         --device discrete:1"
+    );
+    let words = shlex::split(&line).unwrap();
+    let read = crate::cli::command().try_get_matches_from(words).unwrap();
+    let (_, read) = read.subcommand().unwrap();
+    let devices: Vec<&String> = read.get_many("device").unwrap().collect();
+    assert_eq!(devices, ["discrete:0", "discrete:1"]);
 }

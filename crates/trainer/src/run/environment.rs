@@ -26,6 +26,12 @@ pub struct Environment {
     pub backend: String,
     /// The device or adapter, as the backend names it.
     pub device: String,
+    /// The devices as they were asked for (`--device`), the first one first.
+    #[serde(default)]
+    pub asked_devices: Vec<String>,
+    /// `fast` or `exact` (`--precision`).
+    #[serde(default = "fast")]
+    pub precision: String,
     /// Threads that the CPU's kernels use.
     pub threads: usize,
     /// The processor, as [`cpu_model`] names it.
@@ -91,6 +97,11 @@ pub struct DataRecord {
     /// The SHA-256 of each file by its name, in the order of the files; of generated images, those of
     /// the two parts.
     pub sha256: Vec<(String, String)>,
+}
+
+/// What is asked for where nothing is said, which is what the records of older runs do.
+fn fast() -> String {
+    "fast".to_owned()
 }
 
 impl DataRecord {

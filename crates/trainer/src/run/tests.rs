@@ -63,6 +63,8 @@ fn environment(started: &str) -> Environment {
         burn: "0.22.1".to_owned(),
         backend: "ndarray".to_owned(),
         device: "cpu".to_owned(),
+        asked_devices: vec!["default".to_owned()],
+        precision: "exact".to_owned(),
         threads: 2,
         cpu: cpu_model(),
         os: "linux".to_owned(),

@@ -72,7 +72,9 @@ impl Refusal {
                 StatusCode::BAD_REQUEST
             }
             Self::Photo(PhotoError::Unknown) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::Photo(PhotoError::Damaged { .. }) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Photo(PhotoError::Damaged { .. } | PhotoError::Picture(_)) => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             Self::NoWeights => StatusCode::CONFLICT,
             Self::Machine => StatusCode::INTERNAL_SERVER_ERROR,
         }

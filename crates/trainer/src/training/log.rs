@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::run::{MetricsRow, RunError, StepRow};
+use crate::screen::escaped_message;
 use crate::statistics::percent_or_dash;
 
 /// A line at an epoch's end.
@@ -59,7 +60,7 @@ impl Log {
     pub fn line(&mut self, text: &str) -> Result<(), RunError> {
         if self.terminal {
             // A closed terminal is no reason to end a run.
-            let _ = writeln!(io::stderr(), "{text}");
+            let _ = writeln!(io::stderr(), "{}", escaped_message(text));
         }
         self.note(text)
     }

@@ -37,6 +37,12 @@ pub(super) fn start_folder(
         burn: "0.22.1".to_owned(),
         backend: options.device.backend.name().to_owned(),
         device,
+        asked_devices: [options.device]
+            .iter()
+            .chain(&options.others)
+            .map(|choice| choice.device.to_string())
+            .collect(),
+        precision: options.device.precision_name().to_owned(),
         threads: options.device.threads(),
         cpu: run::cpu_model(),
         os: std::env::consts::OS.to_owned(),

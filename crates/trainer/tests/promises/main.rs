@@ -17,6 +17,8 @@ mod report;
 #[cfg(unix)]
 mod resume;
 mod runs;
+#[cfg(target_os = "linux")]
+mod screen;
 #[cfg(unix)]
 mod serve;
 mod start;

@@ -1,5 +1,10 @@
 //! What a trained network is good for: answers, exports, and a beginning for other runs.
 
+// The example is a program, of which the test takes the function.
+#[allow(dead_code)]
+#[path = "../../../model/examples/embed.rs"]
+mod embed;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -235,4 +240,82 @@ fn weights_that_do_not_fit_are_refused_with_the_file_and_leave_no_folder() {
         "{}",
         text(&output.stderr)
     );
+}
+
+/// A PNG of 40 by 32 pixels.
+fn png(color: png::ColorType, depth: png::BitDepth, bytes_a_row: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, 40, 32);
+    encoder.set_color(color);
+    encoder.set_depth(depth);
+    if color == png::ColorType::Indexed {
+        let palette = (0..16_u8).flat_map(|i| [16 * i, 255 - 16 * i, 9 * i]);
+        encoder.set_palette(palette.collect::<Vec<u8>>());
+        encoder.set_trns(vec![255, 128, 0]);
+    }
+    let pixels = (0..32 * bytes_a_row).map(|place| (place * 37 % 251) as u8);
+    let mut writer = encoder.write_header().unwrap();
+    writer
+        .write_image_data(&pixels.collect::<Vec<u8>>())
+        .unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+#[test]
+fn a_program_of_25_lines_answers_as_predict_does_for_every_kind_of_png_and_network() {
+    use png::{BitDepth, ColorType};
+
+    let example = include_str!("../../../model/examples/embed.rs");
+    let is_code = |line: &&str| !line.trim().is_empty() && !line.starts_with("//");
+    assert!(example.lines().filter(is_code).count() <= 25);
+
+    let photos = tempfile::tempdir().unwrap();
+    for (name, color, depth, bytes_a_row) in [
+        ("rgb", ColorType::Rgb, BitDepth::Eight, 120),
+        ("rgba", ColorType::Rgba, BitDepth::Eight, 160),
+        ("grey", ColorType::Grayscale, BitDepth::Eight, 40),
+        ("grey-alpha", ColorType::GrayscaleAlpha, BitDepth::Eight, 80),
+        ("palette", ColorType::Indexed, BitDepth::Four, 20),
+        ("one-bit", ColorType::Grayscale, BitDepth::One, 5),
+        ("sixteen-bits", ColorType::Rgba, BitDepth::Sixteen, 320),
+    ] {
+        let file = photos.path().join(name).with_extension("png");
+        fs::write(file, png(color, depth, bytes_a_row)).unwrap();
+    }
+    let half = ["--set", "data.normalize=\"half\""];
+    for (network, more) in [
+        ("simple_cnn", &half[..]),
+        ("resnet20", &["--epochs", "1"]),
+        ("airbench_narrow", &["--epochs", "1"]),
+    ] {
+        let artifacts = tempfile::tempdir().unwrap();
+        finished(
+            artifacts.path(),
+            &[&["--network", network][..], more].concat(),
+        );
+        let file = artifacts.path().join("network.safetensors");
+        let arguments = ["export", "--format", "safetensors", "--output", path(&file)];
+        let output = run(artifacts.path(), &arguments);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let arguments = ["predict", "--json", path(photos.path())];
+        let answers = json(&run(artifacts.path(), &arguments));
+        let answers = answers["photos"].as_array().unwrap();
+        assert_eq!(answers.len(), 7, "{answers:?}");
+        for answer in answers {
+            let photo = answer["photo"].as_str().unwrap();
+            let (class, probability) = embed::classify(path(&file), photo).unwrap();
+            let expected = &answer["classes"][0];
+            assert_eq!(
+                class,
+                expected["class"].as_str().unwrap(),
+                "{network} on {photo}"
+            );
+            let difference = f64::from(probability) - expected["probability"].as_f64().unwrap();
+            assert!(
+                difference.abs() < 1e-4,
+                "{network} on {photo}: {difference}"
+            );
+        }
+    }
 }

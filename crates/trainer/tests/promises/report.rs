@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use super::{finished, text};
 
@@ -94,6 +94,63 @@ fn a_report_is_written_again_to_the_same_bytes_and_a_broken_file_is_named_in_one
     }
 }
 
+/// The arguments of the one command on a page that has `word`.
+fn shown_command(page: &str, word: &str) -> Vec<String> {
+    let spans = page.split(['<', '>']).map(str::trim);
+    let commands = spans.filter(|text| text.starts_with("trainer train") && text.contains(word));
+    let commands: Vec<&str> = commands.collect();
+    assert_eq!(commands.len(), 1, "{commands:?}");
+    let text = commands[0].replace("&quot;", "\"").replace("&lt;", "<");
+    let text = text.replace("&gt;", ">").replace("&amp;", "&");
+    shlex::split(&text).unwrap().split_off(1)
+}
+
+#[test]
+fn the_command_that_repeats_a_run_starts_the_same_run() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let first = finished(artifacts.path(), &["--seed", "3"]);
+    let weights = artifacts.path().join("first weights.safetensors");
+    fs::copy(first.join("model.safetensors"), &weights).unwrap();
+    let settings = [
+        "--precision",
+        "exact",
+        "--threads",
+        "1",
+        "--epochs",
+        "1",
+        "--name",
+        "again",
+    ];
+    let from = ["--init-from", weights.to_str().unwrap()];
+    // A network whose convolutions the precision changes.
+    let network = ["--network", "resnet20"];
+    let fast = finished(artifacts.path(), &[&settings[2..], &network].concat());
+    let exact = finished(artifacts.path(), &[&settings[..], &network].concat());
+    assert_ne!(super::weights(&fast), super::weights(&exact));
+    let begun_with = finished(artifacts.path(), &[&settings[..], &from].concat());
+    for run in [exact, begun_with] {
+        let page = fs::read_to_string(run.join("report.html")).unwrap();
+        let words = shown_command(&page, "config.toml");
+        let elsewhere = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .args(&words)
+            .current_dir(elsewhere.path())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{words:?}: {}",
+            text(&output.stderr)
+        );
+        let again = fs::canonicalize(elsewhere.path().join("artifacts/latest")).unwrap();
+        super::assert_equal_runs(&run, &again);
+        assert_eq!(
+            fs::read(run.join("config.toml")).unwrap(),
+            fs::read(again.join("config.toml")).unwrap()
+        );
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_has_a_page_that_says_how_to_go_on() {
@@ -102,8 +159,29 @@ fn an_interrupted_run_has_a_page_that_says_how_to_go_on() {
     running.wait_for_step(13);
     assert_eq!(running.signal("-INT"), Some(130));
     let page = fs::read_to_string(running.run.join("report.html")).unwrap();
-    assert!(
-        page.contains("interrupted") && page.contains("--resume"),
-        "{page}"
+    assert!(page.contains("interrupted"), "{page}");
+    let words = shown_command(&page, "--resume");
+    let line = ["trainer".to_owned()].into_iter().chain(words.clone());
+    let read = trainer::cli::command().try_get_matches_from(line).unwrap();
+    let (name, read) = read.subcommand().unwrap();
+    let resumed = read.get_one::<String>("resume").unwrap();
+    assert_eq!(name, "train");
+    assert_eq!(
+        fs::canonicalize(resumed).unwrap(),
+        fs::canonicalize(&running.run).unwrap()
     );
+    // It goes on from another folder too, where there are no artifacts.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trainer"));
+    command.args(&words).current_dir(elsewhere.path());
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    let before = super::table(&running.run, "steps.csv", 1).len();
+    let begun = std::time::Instant::now();
+    while super::table(&running.run, "steps.csv", 1).len() <= before {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        assert!(begun.elapsed().as_secs() < 60, "it does not go on");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -19,7 +19,7 @@ use crate::run::{Prediction, RunFolder, RunResult, if_there};
 use crate::statistics::{self, percent};
 use crate::trained::{Trained, WeightChoice};
 use crate::training::datasets;
-use crate::{calibration, evaluation, run};
+use crate::{calibration, evaluation, run, screen};
 
 /// Measure a run's network on the test set, the hold-out or corrupted test images.
 #[derive(Debug, Args)]
@@ -124,7 +124,7 @@ impl Eval {
         } else {
             println!(
                 "{}: {name} accuracy {} of {} images{}",
-                folder.name(),
+                screen::escaped(&folder.name()),
                 percent(accuracy),
                 predictions.len(),
                 self.views()

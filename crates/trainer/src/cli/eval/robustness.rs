@@ -15,6 +15,7 @@ use crate::evaluation::{self, EvaluationError};
 use crate::progress;
 use crate::robustness::{Row, Subject, mean_accuracy};
 use crate::run::RunFolder;
+use crate::screen;
 use crate::statistics::{self, percent};
 use crate::trained::Trained;
 use crate::training::datasets::{self, Data};
@@ -69,7 +70,7 @@ impl Eval {
             println!(
                 "{}: mean corruption accuracy {} of {} test images under {} corruptions in {} \
                  severities{}; clean {}",
-                folder.name(),
+                screen::escaped(&folder.name()),
                 percent(mean),
                 data.test.len(),
                 rows.len(),

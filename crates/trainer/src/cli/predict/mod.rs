@@ -1,5 +1,7 @@
 //! `trainer predict`.
 
+mod rows;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,12 +11,14 @@ use clap::Args;
 use model::FoldedNetwork;
 use serde_json::{Value, json};
 
+use self::rows::Rows;
 use super::Outcome;
 use super::options::Common;
 use crate::evaluation::{self, ranked};
 use crate::photo::sources::{self, Source};
 use crate::progress;
 use crate::run::{self, CLASSES, RunFolder};
+use crate::screen;
 use crate::trained::{Trained, WeightChoice};
 use crate::training::TrainError;
 
@@ -117,7 +121,8 @@ impl Predict {
                 Err(error) => {
                     // A closed standard error is no reason to leave the other photos out.
                     bar.suspend(|| {
-                        let _ = writeln!(std::io::stderr(), "{name}: {error}");
+                        let line = screen::escaped(&format!("{name}: {error}"));
+                        let _ = writeln!(std::io::stderr(), "{line}");
                     });
                     answers
                         .refused
@@ -127,20 +132,12 @@ impl Predict {
             bar.inc(1);
         }
         let probabilities = evaluation::classify(network, images, &trained.device)?;
-        let width = names
-            .iter()
-            .map(|name| name.chars().count())
-            .max()
-            .unwrap_or(0);
-        let mut rows = String::new();
+        let mut rows = Rows::new(screen::width());
         for (name, probabilities) in names.into_iter().zip(&probabilities) {
             let top = ranked(probabilities).into_iter().take(self.top.into());
             let top = top.map(|(class, p)| (CLASS_NAMES.get(class).copied().unwrap_or("?"), p));
             let top: Vec<_> = top.collect();
-            let cells = top
-                .iter()
-                .map(|(class, p)| format!("{class:>10} {:6.2}%", 100.0 * p));
-            rows += &format!("{name:width$} {}\n", cells.collect::<Vec<_>>().join(" "));
+            rows.add(&name, &top);
             let classes = top
                 .iter()
                 .map(|(class, p)| json!({ "class": class, "probability": p }));
@@ -149,6 +146,6 @@ impl Predict {
                 .photos
                 .push(json!({ "photo": name, "classes": classes }));
         }
-        Ok(rows)
+        Ok(rows.text())
     }
 }

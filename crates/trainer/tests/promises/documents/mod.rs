@@ -1,38 +1,19 @@
-//! Every command of the program that README.md and docs/ show is one that it takes.
+//! Every command that README.md and docs/ show is one that its program takes, and is run where it takes
+//! less than a minute.
 
-#[path = "../../../../xtask/tests/shown/mod.rs"]
+mod others;
+mod run;
+#[path = "../../../../../xtask/tests/shown/mod.rs"]
 mod shown;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use clap::ArgMatches;
 use model::NetworkKind;
 use shown::Code;
 use trainer::recipe::{self, Override};
 use trainer::sweep::Plan;
-
-use super::{finished, text};
-
-/// Commands that train nothing on CIFAR-10 and take seconds: they are run as they stand in the documents,
-/// in a folder with a run of the smoke recipe, `cat.jpg`, `holidays/` and `weights.safetensors`.
-const RUN: [&str; 13] = [
-    "trainer predict --run latest cat.jpg holidays/",
-    "trainer predict --run latest --top 1 --json - < cat.jpg",
-    "trainer export --run latest --format safetensors --output model.safetensors",
-    "trainer export --run latest --format onnx --output model.onnx",
-    "trainer eval --run latest --weights weights.safetensors",
-    "trainer sweep --config tutorial --seeds 5 --set optimizer.lr=0.001,0.002 --collect",
-    "trainer eval",
-    "trainer bench",
-    "trainer backends",
-    "trainer recipes",
-    "trainer runs",
-    "trainer report",
-    "trainer completions bash",
-];
 
 /// Options of other programs that the documents name beside this one's.
 const OF_OTHERS: [&str; 3] = ["--features", "--short", "--sshlogin"];
@@ -223,40 +204,5 @@ fn every_option_in_a_sentence_of_a_document_is_one_that_there_is() {
     assert!(named.len() > 20, "{named:?}");
     for (code, option) in named {
         assert!(known.contains(option), "{}: `{}`", code.place, code.text);
-    }
-}
-
-#[test]
-fn the_commands_that_take_seconds_do_what_the_documents_say() {
-    let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path();
-    let run = finished(&folder.join("artifacts"), &[]);
-    let photo = |name: &str| format!("{}/tests/files/{name}", env!("CARGO_MANIFEST_DIR"));
-    fs::copy(photo("turned.jpg"), folder.join("cat.jpg")).unwrap();
-    fs::create_dir(folder.join("holidays")).unwrap();
-    fs::copy(photo("turned.webp"), folder.join("holidays/beach.webp")).unwrap();
-    let weights = run.join("model.safetensors");
-    fs::copy(weights, folder.join("weights.safetensors")).unwrap();
-
-    let code = shown::code();
-    for command in RUN {
-        let is_shown = code.iter().any(|code| code.text == command);
-        assert!(is_shown, "no document shows `{command}`");
-        let shown = Shown::in_line(command).unwrap();
-        let input = shown.input.map_or_else(Stdio::null, |name| {
-            Stdio::from(File::open(folder.join(name)).unwrap())
-        });
-        let output = Command::new(env!("CARGO_BIN_EXE_trainer"))
-            .args(&shown.arguments)
-            // The run is one of the processor, and this machine may have no other device.
-            .args(["--backend", "ndarray"])
-            .current_dir(folder)
-            .env("NO_COLOR", "1")
-            .stdin(input)
-            .output()
-            .unwrap();
-        let message = text(&output.stderr);
-        assert!(output.status.success(), "{command}: {message}");
-        assert!(!output.stdout.is_empty(), "{command} says nothing");
     }
 }
