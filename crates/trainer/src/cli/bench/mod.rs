@@ -194,7 +194,7 @@ impl Bench {
         kind: NetworkKind,
         batch: usize,
         device: &Device,
-    ) -> Result<Box<dyn FnMut() -> Result<(), TrainError>>, TrainError> {
+    ) -> Result<Box<dyn FnMut() -> Step>, TrainError> {
         let train = self.mode == Mode::Train;
         let device = if train {
             device.clone().autodiff()
@@ -207,8 +207,7 @@ impl Bench {
         if !train {
             let network = network.folded();
             return Ok(Box::new(move || {
-                network.forward(images.clone())?;
-                Ok(())
+                Ok(Some(network.forward(images.clone())?))
             }));
         }
         let targets: Vec<i32> = (0..batch).map(|index| (index % CLASSES) as i32).collect();
@@ -220,8 +219,7 @@ impl Bench {
         if self.stock {
             let mut stock = StockStep::new(kind, batch, &device);
             return Ok(Box::new(move || {
-                stock.step();
-                Ok(())
+                Ok(stock.step().map(|loss| loss.reshape([1, 1])))
             }));
         }
         let classifier = Classifier::new(network, 0.0).train();
@@ -235,25 +233,35 @@ impl Bench {
         let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
         let mut classifier = Some(classifier);
         Ok(Box::new(move || {
-            if let Some(current) = classifier.take() {
-                let output = TrainStep::step(&current, batch.clone());
-                classifier = Some(optimizer.step(0.01, current, output.grads));
-            }
-            Ok(())
+            let Some(current) = classifier.take() else {
+                return Ok(None);
+            };
+            let output = TrainStep::step(&current, batch.clone());
+            classifier = Some(optimizer.step(0.01, current, output.grads));
+            Ok(Some(output.item.loss.reshape([1, 1])))
         }))
     }
 }
 
-/// Seconds that `steps` steps take.
+/// What a step came to: its logits, or its loss.
+type Step = Result<Option<Tensor<2>>, TrainError>;
+
+/// Seconds that `steps` steps take. What the last one came to is read, since a device that stopped
+/// computing takes no time at all.
 fn timed(
-    step: &mut dyn FnMut() -> Result<(), TrainError>,
+    step: &mut dyn FnMut() -> Step,
     steps: usize,
     device: &Device,
 ) -> Result<f64, TrainError> {
     let start = Instant::now();
+    let mut last = None;
     for _ in 0..steps {
-        step()?;
+        last = step()?;
     }
     device.sync().map_err(TrainError::device)?;
-    Ok(start.elapsed().as_secs_f64())
+    let seconds = start.elapsed().as_secs_f64();
+    if let Some(last) = last {
+        last.try_into_data_as::<f32>().map_err(TrainError::device)?;
+    }
+    Ok(seconds)
 }

@@ -182,10 +182,9 @@ impl StockStep {
         }
     }
 
-    pub(super) fn step(&mut self) {
-        let Some(network) = self.network.take() else {
-            return;
-        };
+    /// One step, and its loss.
+    pub(super) fn step(&mut self) -> Option<Tensor<1>> {
+        let network = self.network.take()?;
         let images = self.batch.images.clone();
         let logits = match &network {
             Stock::SimpleCnn(network) => network.forward(images),
@@ -196,5 +195,6 @@ impl StockStep {
             .forward(logits, self.batch.targets.clone());
         let gradients = GradientsParams::from_grads(loss.backward(), &network);
         self.network = Some(self.optimizer.step(0.01, network, gradients));
+        Some(loss)
     }
 }
