@@ -348,5 +348,17 @@ fn losses_and_steps() -> Vec<Case> {
         });
         step.without_gradients()
     });
-    losses.into_iter().chain(steps).collect()
+    let follow = Case::new("follow_statistics", "[7]".to_owned(), |tape| {
+        let [mean, variance, of_mean, of_variance] = [0; 4].map(|_| tape.constant([7]));
+        let (running, batch) = ([mean, variance], [of_mean, of_variance]);
+        let (keep, take) = (0.9, [0.1, 0.125]);
+        for tensor in tape
+            .operations
+            .follow_statistics(running, batch, keep, take)
+        {
+            tape.result(tensor);
+        }
+    });
+    let others = steps.into_iter().chain([follow.without_gradients()]);
+    losses.into_iter().chain(others).collect()
 }

@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
-use crate::backend::types::{Affine, ConvNorm, SgdStep};
+use crate::backend::types::{Affine, ConvNorm, SgdStep, Statistics};
 use crate::{CnnBackend, layers};
 
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and the scale and shift of the
@@ -203,6 +203,22 @@ pub trait Operations {
         smoothing: f32,
     ) -> Tensor<1> {
         layers::cross_entropy(logits, targets, smoothing)
+    }
+
+    /// [`CnnBackend::follow_statistics`] of `[mean, variance]`, running and of a batch.
+    fn follow_statistics(
+        &self,
+        running: [Tensor<1>; 2],
+        batch: [Tensor<1>; 2],
+        keep: f32,
+        take: [f32; 2],
+    ) -> [Tensor<1>; 2] {
+        let [running, batch] = [running, batch].map(|of| {
+            let [mean, variance] = of.map(Tensor::into_dispatch);
+            Statistics { mean, variance }
+        });
+        let new = <Dispatch as CnnBackend>::follow_statistics(running, batch, keep, take);
+        [new.mean, new.variance].map(Tensor::from_dispatch)
     }
 
     /// [`CnnBackend::sgd_step`]: the weights and the velocity after it.

@@ -206,6 +206,21 @@ impl Operations for Reference {
         mean.neg()
     }
 
+    fn follow_statistics(
+        &self,
+        running: [Tensor<1>; 2],
+        batch: [Tensor<1>; 2],
+        keep: f32,
+        take: [f32; 2],
+    ) -> [Tensor<1>; 2] {
+        let [mean, variance] = running.map(|running| running.mul_scalar(f64::from(keep)));
+        let [of_mean, of_variance] = batch;
+        [
+            mean + of_mean.mul_scalar(f64::from(take[0])),
+            variance + of_variance.mul_scalar(f64::from(take[1])),
+        ]
+    }
+
     fn sgd_step(
         &self,
         weight: Tensor<2>,
