@@ -186,6 +186,8 @@ fn train(given: &Given) -> Result<(), String> {
         .args(["--backend", "ndarray", "--artifacts"])
         .arg(&given.artifacts)
         .stdin(Stdio::null())
+        // The last lines name what is to be done next with the run, which is nothing here.
+        .stdout(Stdio::null())
         .status()
         .map_err(|error| format!("{} could not be started: {error}", given.trainer))?;
     if status.success() {
