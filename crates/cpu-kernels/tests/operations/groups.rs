@@ -13,7 +13,7 @@ use super::blocks::{
 };
 use super::compare::{assert_within, to_f64};
 use super::random::Random;
-use super::{new_context, seeds};
+use super::{new_context, seeds, try_seeds};
 
 fn gelu(x: &[f64]) -> Vec<f64> {
     x.iter().map(|&x| reference::gelu(x)).collect()
@@ -83,24 +83,21 @@ fn has_clear_maxima(shape: &ConvShape, c: &[f64]) -> bool {
 #[test]
 fn groups_agree_with_double_precision() {
     for (isa, precision) in ways() {
-        let mut tried = [0; 2];
-        for seed in seeds().chain(1000..1200) {
-            let context = new_context(isa, precision);
-            let random = &mut Random::new(seed);
-            let channels = random.choice(&[2, 5, 16, 16, 24]);
-            let out_channels = random.choice(&[3, 7, 16, 16, 20, 32]);
-            let size = [random.size(4, 13), random.size(4, 13)];
-            let input = [random.choice(&[2, 3, 5]), channels, size[0], size[1]];
-            let has_third = seed % 2 == 1;
-            let shape = GroupShape::new(input, out_channels, has_third).unwrap();
-            // Few values a channel make gradients that cancel.
-            if shape.output_len() / out_channels < 24 || shape.output_len() > 4000 {
-                continue;
-            }
-            let agrees = group_agrees(&context, random, &shape, input, has_third);
-            tried[usize::from(has_third)] += usize::from(agrees);
+        for has_third in [false, true] {
+            try_seeds(9, |seed| {
+                let context = new_context(isa, precision);
+                let random = &mut Random::new(seed);
+                let channels = random.choice(&[2, 5, 16, 16, 24]);
+                let out_channels = random.choice(&[3, 7, 16, 16, 20, 32]);
+                let size = [random.size(4, 13), random.size(4, 13)];
+                let input = [random.choice(&[2, 3, 5]), channels, size[0], size[1]];
+                let shape = GroupShape::new(input, out_channels, has_third).unwrap();
+                // Few values a channel make gradients that cancel.
+                shape.output_len() / out_channels >= 24
+                    && shape.output_len() <= 4000
+                    && group_agrees(&context, random, &shape, input, has_third)
+            });
         }
-        assert!(tried[0] > 8 && tried[1] > 8, "{tried:?} shapes were tried");
     }
 }
 

@@ -206,9 +206,7 @@ impl Bench {
         let network = Network::init(kind, CLASSES, 0, &device)?;
         if !train {
             let network = network.folded();
-            return Ok(Box::new(move || {
-                Ok(Some(network.forward(images.clone())?))
-            }));
+            return Ok(Box::new(move || Ok(Some(network.forward(images.clone())?))));
         }
         let targets: Vec<i32> = (0..batch).map(|index| (index % CLASSES) as i32).collect();
         let batch = Batch {
@@ -248,11 +246,7 @@ type Step = Result<Option<Tensor<2>>, TrainError>;
 
 /// Seconds that `steps` steps take. What the last one came to is read, since a device that stopped
 /// computing takes no time at all.
-fn timed(
-    step: &mut dyn FnMut() -> Step,
-    steps: usize,
-    device: &Device,
-) -> Result<f64, TrainError> {
+fn timed(step: &mut dyn FnMut() -> Step, steps: usize, device: &Device) -> Result<f64, TrainError> {
     let start = Instant::now();
     let mut last = None;
     for _ in 0..steps {
