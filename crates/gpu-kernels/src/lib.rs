@@ -32,9 +32,14 @@ pub mod update;
 pub use rows::sums;
 
 use cubecl::prelude::*;
+use cubecl::server::MemoryLayoutDescriptor;
+use cubecl::zspace::Shape;
 
 /// Four numbers that lie side by side.
 pub(crate) type Quad = Vector<f32, Const<4>>;
+
+/// Bytes of a number.
+const NUMBER: usize = 4;
 
 /// Numbers of a device, of four bytes each, side by side.
 #[derive(Clone, Debug)]
@@ -50,9 +55,25 @@ impl Buffer {
     #[must_use]
     pub fn new(client: &Client, length: usize) -> Self {
         Self {
-            handle: client.empty(length * 4),
+            handle: client.empty(length * NUMBER),
             length,
         }
+    }
+
+    /// Room for several buffers that live equally long, side by side: one reservation in place of many,
+    /// whose cost is the host's.
+    #[must_use]
+    pub fn several<const N: usize>(client: &Client, lengths: [usize; N]) -> [Self; N] {
+        let descriptors =
+            lengths.map(|length| MemoryLayoutDescriptor::contiguous(Shape::from([length]), NUMBER));
+        let mut layouts = client.empty_tensors(descriptors.into()).into_iter();
+        lengths.map(|length| match layouts.next() {
+            Some(layout) => Self {
+                handle: layout.memory,
+                length,
+            },
+            None => Self::new(client, length),
+        })
     }
 
     /// As vectors of `width` numbers.

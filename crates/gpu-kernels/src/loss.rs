@@ -75,7 +75,7 @@ pub fn cross_entropy(
     smoothing: f32,
 ) -> (Buffer, Buffer) {
     let batch = targets.length;
-    let (loss, gradient) = (Buffer::new(client, 1), Buffer::new(client, logits.length));
+    let [loss, gradient] = Buffer::several(client, [1, logits.length]);
     // SAFETY: the kernel reads and writes below `batch * classes`, the length of the logits.
     unsafe {
         cross_entropy_kernel::launch_unchecked(

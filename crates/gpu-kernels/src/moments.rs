@@ -174,10 +174,11 @@ pub(crate) fn moments_end(
     epsilon: f32,
 ) -> Moments {
     let channels = gamma.length;
+    let [mean, variance, affine] = Buffer::several(client, [channels, channels, 2 * channels]);
     let moments = Moments {
-        mean: Buffer::new(client, channels),
-        variance: Buffer::new(client, channels),
-        affine: Buffer::new(client, 2 * channels),
+        mean,
+        variance,
+        affine,
     };
     // SAFETY: a cube reads and writes its own channel of the buffers.
     unsafe {
@@ -274,7 +275,7 @@ pub fn follow(
     take: [f32; 2],
 ) -> [Buffer; 2] {
     let channels = running[0].length;
-    let new = [Buffer::new(client, channels), Buffer::new(client, channels)];
+    let new = Buffer::several(client, [channels; 2]);
     let (count, dim) = elementwise(channels);
     // SAFETY: the kernel stays below the length that all six have.
     unsafe {

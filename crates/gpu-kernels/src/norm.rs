@@ -267,12 +267,13 @@ pub fn normalize_back(
     let partial = Buffer::new(client, rows.cubes * 2 * channels);
     let of = rows.width;
     let lanes = (channels / of) as u32;
+    let [gamma_gradient, beta_gradient, factors] =
+        Buffer::several(client, [channels, channels, 3 * channels]);
     let gradients = Gradients {
         x: Buffer::new(client, x.length),
-        gamma: Buffer::new(client, channels),
-        beta: Buffer::new(client, channels),
+        gamma: gamma_gradient,
+        beta: beta_gradient,
     };
-    let factors = Buffer::new(client, 3 * channels);
     let (count, dim) = elementwise(x.length / of);
     // SAFETY: the kernels read and write below the lengths that they are given, which are the buffers'.
     unsafe {

@@ -73,7 +73,7 @@ pub fn max_pool(
     let of = width(channels);
     let batch = x.length / (height * columns * channels);
     let length = batch * (height / window) * (columns / window) * channels;
-    let (y, places) = (Buffer::new(client, length), Buffer::new(client, length));
+    let [y, places] = Buffer::several(client, [length; 2]);
     let (count, dim) = elementwise(length / of);
     // SAFETY: the kernel stays below the length of its results, whose windows lie inside of `x`.
     unsafe {
@@ -282,7 +282,7 @@ fn max_kernel(x: &[f32], y: &mut [f32], places: &mut [i32], channels: u32, pixel
 /// `[batch, channels]`, and at which pixel it was.
 pub fn max(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> (Buffer, Buffer) {
     let length = x.length / pixels;
-    let (y, places) = (Buffer::new(client, length), Buffer::new(client, length));
+    let [y, places] = Buffer::several(client, [length; 2]);
     let (count, dim) = elementwise(length);
     // SAFETY: the kernel stays below the length of `y`, which is that of `x` by `pixels`.
     unsafe {

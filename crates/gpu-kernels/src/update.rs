@@ -53,7 +53,7 @@ pub fn sgd(
     settings: Sgd,
 ) -> (Buffer, Buffer) {
     let length = weight.length;
-    let (new_weight, new_velocity) = (Buffer::new(client, length), Buffer::new(client, length));
+    let [new_weight, new_velocity] = Buffer::several(client, [length; 2]);
     let (count, dim) = elementwise(length);
     // SAFETY: the kernel stays below the length that all five have.
     unsafe {
