@@ -37,8 +37,8 @@ const ELSEWHERE: [(&str, &str); 14] = [
     ("trainer serve", "it goes on until it is ended: see below"),
     ("trainer train --resume latest", "see below"),
     (
-        "trainer train --config resnet20 --init-from",
-        "it trains for an hour; `network.rs` begins runs so",
+        "trainer train --config resnet20",
+        "it trains for minutes or hours; `network.rs` begins runs from a file so",
     ),
     (
         "trainer train --network resnet20 --device",
