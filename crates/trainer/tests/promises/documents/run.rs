@@ -33,12 +33,16 @@ const RUN: [&str; 18] = [
 
 /// Commands that tests of their own run, and the beginnings of those that none can run here, with the
 /// reason.
-const ELSEWHERE: [(&str, &str); 14] = [
+const ELSEWHERE: [(&str, &str); 15] = [
     ("trainer serve", "it goes on until it is ended: see below"),
     ("trainer train --resume latest", "see below"),
     (
         "trainer train --config resnet20",
         "it trains for minutes or hours; `network.rs` begins runs from a file so",
+    ),
+    (
+        "trainer train --config tutorial",
+        "it trains on CIFAR-10 for ten seconds and more; every recipe's name is checked",
     ),
     (
         "trainer train --network resnet20 --device",
