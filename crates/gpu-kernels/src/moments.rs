@@ -8,7 +8,7 @@
 use cubecl::prelude::*;
 
 use crate::Buffer;
-use crate::rows::{Rows, UNITS, elementwise, together};
+use crate::rows::{Rows, UNITS, elementwise, rows_here, together};
 
 #[cube(launch_unchecked)]
 fn moments_kernel<N: Size>(
@@ -23,11 +23,7 @@ fn moments_kernel<N: Size>(
     let unit = UNIT_POS as usize;
     let all = all_lanes as usize;
     let lane = CUBE_POS_Y as usize * lanes + unit % lanes;
-    let first = CUBE_POS_X as usize * per_cube as usize;
-    let mut end = first + per_cube as usize;
-    if end > rows as usize {
-        end = rows as usize;
-    }
+    let (first, end) = rows_here(rows, per_cube);
     let mut sum = Vector::<f32, N>::new(0.0);
     let mut square = Vector::<f32, N>::new(0.0);
     let mut pivot = Vector::<f32, N>::new(0.0);

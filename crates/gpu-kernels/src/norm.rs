@@ -6,7 +6,7 @@ use cubecl::prelude::*;
 
 use crate::activation::{Activation, activate, derivative};
 use crate::moments::{END_UNITS, over_units};
-use crate::rows::{Rows, elementwise, together};
+use crate::rows::{Rows, elementwise, rows_here, together};
 use crate::{Buffer, width};
 
 /// Where the gradient behind an activation comes from.
@@ -120,11 +120,7 @@ fn gradient_sums_kernel<N: Size>(
     let unit = UNIT_POS as usize;
     let all = all_lanes as usize;
     let lane = CUBE_POS_Y as usize * lanes + unit % lanes;
-    let first = CUBE_POS_X as usize * per_cube as usize;
-    let mut end = first + per_cube as usize;
-    if end > rows as usize {
-        end = rows as usize;
-    }
+    let (first, end) = rows_here(rows, per_cube);
     let mut sum = Vector::<f32, N>::new(0.0);
     let mut product = Vector::<f32, N>::new(0.0);
     if lane < all {

@@ -54,6 +54,17 @@ impl Rows {
     }
 }
 
+/// The first of a cube's rows, and the first behind them.
+#[cube]
+pub(crate) fn rows_here(rows: u32, per_cube: u32) -> (usize, usize) {
+    let first = CUBE_POS_X as usize * per_cube as usize;
+    let mut end = first + per_cube as usize;
+    if end > rows as usize {
+        end = rows as usize;
+    }
+    (first, end)
+}
+
 /// Sums a pair over the units of a cube that share a lane; the first of them have it.
 #[cube]
 pub(crate) fn together<N: Size>(
@@ -103,11 +114,7 @@ fn sums_kernel<N: Size>(
     let unit = UNIT_POS as usize;
     let all = all_lanes as usize;
     let lane = CUBE_POS_Y as usize * lanes + unit % lanes;
-    let first = CUBE_POS_X as usize * per_cube as usize;
-    let mut end = first + per_cube as usize;
-    if end > rows as usize {
-        end = rows as usize;
-    }
+    let (first, end) = rows_here(rows, per_cube);
     let mut sum = Vector::<f32, N>::new(0.0);
     if lane < all {
         let mut row = first + unit / lanes;

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
 use burn_train::ClassificationOutput;
 
 use super::TrainError;
@@ -96,32 +96,36 @@ impl<T> Unread<T> {
         if self.batches.is_empty() {
             return Ok(None);
         }
-        let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         let (mut known, mut images) = (Vec::new(), Vec::new());
+        let mut reading = Transaction::default();
         for batch in self.batches.drain(..) {
-            let [count] = batch.output.targets.dims();
+            let ClassificationOutput {
+                loss,
+                output,
+                targets,
+            } = batch.output;
+            let [count] = targets.dims();
             images.push(count);
-            losses.push(batch.output.loss);
-            classes.push(batch.output.output);
-            targets.push(batch.output.targets);
             known.push(batch.known);
+            // Each tensor is read for itself: one that a device could not compute would be lost in a
+            // tensor of them all, whose other parts were written.
+            let classes: Tensor<1, Int> = output.argmax(1).squeeze_dim(1);
+            reading = reading.register(loss).register(classes).register(targets);
         }
-        let classes: Tensor<1, Int> = Tensor::cat(classes, 0).argmax(1).squeeze_dim(1);
-        let targets = Tensor::cat(targets, 0);
-        let figures = Tensor::cat(
-            vec![Tensor::cat(losses, 0), classes.float(), targets.float()],
-            0,
-        );
-        let figures = figures
-            .try_into_data_as::<f32>()
-            .map_err(TrainError::device)?;
+        let read = reading.try_execute().map_err(TrainError::device)?;
+        let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, data) in read.into_iter().enumerate() {
+            let values = match index % 3 {
+                0 => &mut losses,
+                1 => &mut classes,
+                _ => &mut targets,
+            };
+            values.extend(data.iter::<f32>());
+        }
         self.reads += 1;
         self.last_read = Instant::now();
-        let figures: Vec<f32> = figures.iter().collect();
-        let (losses, rest) = figures.split_at(images.len());
-        let (classes, targets) = rest.split_at(rest.len() / 2);
-        let mut pairs = classes.iter().zip(targets);
-        let batches = known.into_iter().zip(losses).zip(images);
+        let mut pairs = classes.iter().zip(&targets);
+        let batches = known.into_iter().zip(&losses).zip(images);
         let batches = batches.map(|((known, loss), images)| {
             let hits = pairs.by_ref().take(images).filter(|(a, b)| a == b).count();
             let figures = BatchFigures {
@@ -133,7 +137,7 @@ impl<T> Unread<T> {
         });
         Ok(Some(Reading {
             batches: batches.collect(),
-            item: on_host(losses, classes, targets),
+            item: on_host(&losses, &classes, &targets),
         }))
     }
 }
