@@ -65,9 +65,9 @@ impl Isa {
     ///
     /// The variable names an instruction set that does not exist or that this processor lacks.
     pub fn chosen() -> Result<Self, IsaError> {
-        match std::env::var(ISA_VARIABLE) {
-            Ok(name) if !name.is_empty() => {
-                let isa: Self = name.parse()?;
+        match std::env::var_os(ISA_VARIABLE) {
+            Some(name) if !name.is_empty() => {
+                let isa: Self = name.to_string_lossy().parse()?;
                 isa.available()
             }
             _ => Ok(Self::best()),

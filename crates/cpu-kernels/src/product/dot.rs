@@ -233,7 +233,8 @@ impl Tile<'_> {
                             *sum = simd.mul_add(value, weight, *sum);
                         }
                     }
-                    weights = weights.add(self.step);
+                    // After the last row this may point beyond the weights, and is read no more.
+                    weights = weights.wrapping_add(self.step);
                 }
             }
             if self.rectify {

@@ -7,6 +7,8 @@ use model::backend::Precision;
 
 use crate::device::{BackendName, DeviceChoice, DeviceError};
 use crate::progress::Verbosity;
+use crate::run::Environment;
+use crate::shell;
 
 /// What every command takes, whether it has a use for it or not, so that a script may pass the same
 /// options to all of them.
@@ -43,7 +45,7 @@ impl Common {
         if let Some(backend) = &device.backend {
             add("--backend", backend.clone());
         }
-        if matches!(device.precision, PrecisionName::Exact) {
+        if matches!(device.precision, Some(PrecisionName::Exact)) {
             add("--precision", "exact".to_owned());
         }
         if device.trust_device {
@@ -70,16 +72,10 @@ pub struct DeviceOptions {
     /// Threads of the CPU kernels; every core if absent. Results do not depend on it.
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
-    /// fast or exact. Fast convolves by Winograd's algorithm where it pays, with rounding errors of
-    /// 1e-6 of a value in place of 1e-7.
-    #[arg(
-        long,
-        global = true,
-        value_enum,
-        value_name = "NAME",
-        default_value = "fast"
-    )]
-    precision: PrecisionName,
+    /// fast or exact; fast if absent. Fast convolves by Winograd's algorithm where it pays, with
+    /// rounding errors of 1e-6 of a value in place of 1e-7.
+    #[arg(long, global = true, value_enum, value_name = "NAME")]
+    precision: Option<PrecisionName>,
     /// Trains on a GPU that computes wrongly by the short check before its first training.
     #[arg(long, global = true)]
     pub trust_device: bool,
@@ -117,6 +113,41 @@ impl DeviceOptions {
         self.device.iter().map(|name| self.named(name)).collect()
     }
 
+    /// These options for a run that goes on: what they leave open is as it was when the run began. And
+    /// what to say of it.
+    pub fn going_on(&self, began: &Environment) -> (Self, Option<String>) {
+        let mut options = self.clone();
+        let mut words = Vec::new();
+        if options.backend.is_none()
+            && began.backend != BackendName::default_backend().name()
+            && let Ok(backend) = began.backend.parse::<BackendName>()
+            && backend.is_compiled_in()
+        {
+            options.backend = Some(began.backend.clone());
+            words.extend(["--backend", &began.backend]);
+        }
+        let same_backend = options.backend.as_deref().map_or_else(
+            || BackendName::default_backend().name() == began.backend,
+            |backend| backend == began.backend,
+        );
+        let left_open = |names: &[String]| names.iter().all(|name| name == "default");
+        if same_backend && left_open(&options.device) && !left_open(&began.asked_devices) {
+            options.device.clone_from(&began.asked_devices);
+            words.extend(
+                began
+                    .asked_devices
+                    .iter()
+                    .flat_map(|name| ["--device", name.as_str()]),
+            );
+        }
+        if options.precision.is_none() && began.precision == "exact" {
+            options.precision = Some(PrecisionName::Exact);
+            words.extend(["--precision", "exact"]);
+        }
+        let remark = format!("as the run began: {}", shell::line(words.iter().copied()));
+        (options, (!words.is_empty()).then_some(remark))
+    }
+
     /// The device `name` of the options' backend.
     fn named(&self, name: &str) -> Result<DeviceChoice, DeviceError> {
         let backend = match &self.backend {
@@ -131,8 +162,8 @@ impl DeviceOptions {
             device: name.parse()?,
             threads: self.threads,
             precision: match self.precision {
-                PrecisionName::Fast => Precision::Fast,
-                PrecisionName::Exact => Precision::Exact,
+                None | Some(PrecisionName::Fast) => Precision::Fast,
+                Some(PrecisionName::Exact) => Precision::Exact,
             },
         })
     }

@@ -10,9 +10,9 @@ use clap::Args;
 use model::NetworkKind;
 
 use super::Outcome;
-use super::options::Common;
+use super::options::{Common, DeviceOptions};
 use crate::recipe::{self, Override, Recipe};
-use crate::run::{self, RunState};
+use crate::run::{self, Environment, RunState};
 use crate::screen;
 use crate::shell;
 use crate::statistics::percent;
@@ -73,7 +73,8 @@ impl Train {
             start_again_with_cpu_records()?;
         }
         let recipe = self.recipe(&common.places.artifacts)?;
-        let mut devices = common.device.choices()?.into_iter();
+        let (device, going_on) = self.device(common)?;
+        let mut devices = device.choices()?.into_iter();
         let device = devices.next().ok_or("no device was named")?;
         let options = TrainOptions {
             device,
@@ -84,7 +85,11 @@ impl Train {
             resume: self.resume.clone(),
             init_from: self.init_from.clone(),
             verbosity: common.verbosity.choice(),
-            remarks: self.of_another_network(&recipe).into_iter().collect(),
+            remarks: self
+                .of_another_network(&recipe)
+                .into_iter()
+                .chain(going_on)
+                .collect(),
         };
         let (folder, result) = training::train(&recipe, &options, &*stop()?)?;
         let (path, word) = (screen::path(folder.path()), shell::path(folder.path()));
@@ -116,6 +121,20 @@ impl Train {
         } else {
             ExitCode::SUCCESS
         })
+    }
+
+    /// Where to compute: a run that goes on does so as it began, unless the options say otherwise, for
+    /// another backend or precision rounds otherwise.
+    fn device(
+        &self,
+        common: &Common,
+    ) -> Result<(DeviceOptions, Option<String>), Box<dyn std::error::Error>> {
+        let Some(name) = &self.resume else {
+            return Ok((common.device.clone(), None));
+        };
+        let folder = run::RunFolder::open(run::resolve(&common.places.artifacts, name)?)?;
+        let began = Environment::read(&folder.environment())?;
+        Ok(common.device.going_on(&began))
     }
 
     /// What to say of a recipe that is made for another network than the one that it is to train: with

@@ -38,7 +38,7 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
     let config = shell::whole_path(&folder.config());
     let (seed, threads) = (contents.recipe.seed, environment.threads.to_string());
     let again = again(&config, environment);
-    let facts: [(&str, String); 10] = [
+    let facts: [(&str, String); 11] = [
         ("program", format!("trainer {}", environment.version)),
         (
             "commit",
@@ -53,6 +53,10 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
         ("device", environment.device.clone()),
         ("threads", threads),
         ("processor", environment.cpu.clone()),
+        (
+            "instruction set",
+            environment.isa.clone().unwrap_or_else(|| "-".to_owned()),
+        ),
         (
             "system",
             format!("{} on {}", environment.os, environment.arch),

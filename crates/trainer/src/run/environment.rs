@@ -32,6 +32,9 @@ pub struct Environment {
     /// `fast` or `exact` (`--precision`).
     #[serde(default = "fast")]
     pub precision: String,
+    /// The instruction set of the CPU's kernels; nothing on a GPU, and in the records of older runs.
+    #[serde(default)]
+    pub isa: Option<String>,
     /// Threads that the CPU's kernels use.
     pub threads: usize,
     /// The processor, as [`cpu_model`] names it.
@@ -67,6 +70,12 @@ pub struct Resumption {
     pub backend: String,
     /// The device or adapter, as the backend names it.
     pub device: String,
+    /// `fast` or `exact` (`--precision`).
+    #[serde(default = "fast")]
+    pub precision: String,
+    /// The instruction set of the CPU's kernels; nothing on a GPU, and in the records of older runs.
+    #[serde(default)]
+    pub isa: Option<String>,
     /// Threads that the CPU's kernels use.
     pub threads: usize,
     /// The command line, the program's name first.

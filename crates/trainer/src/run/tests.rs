@@ -65,6 +65,7 @@ fn environment(started: &str) -> Environment {
         device: "cpu".to_owned(),
         asked_devices: vec!["default".to_owned()],
         precision: "exact".to_owned(),
+        isa: Some("avx2".to_owned()),
         threads: 2,
         cpu: cpu_model(),
         os: "linux".to_owned(),

@@ -114,7 +114,7 @@ pub struct TrainOptions {
     pub init_from: Option<PathBuf>,
     /// How much the run says.
     pub verbosity: Verbosity,
-    /// What a new run says first.
+    /// What the run says first.
     pub remarks: Vec<String>,
 }
 
@@ -179,13 +179,13 @@ pub fn train(
             )
         }
         None => {
-            let remarks = initial.iter().map(initial::remark);
-            let remarks = remarks.chain(options.remarks.iter().cloned()).collect();
+            let remarks: Vec<String> = initial.iter().map(initial::remark).collect();
             let folder = start::start_folder(recipe, options, names, &data, initial)?;
             let lock = RunLock::take(&folder)?;
             (folder, lock, None, remarks)
         }
     };
+    remarks.extend(options.remarks.iter().cloned());
     remarks.extend(idle);
     let run = Run {
         recipe,

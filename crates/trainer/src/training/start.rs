@@ -43,6 +43,7 @@ pub(super) fn start_folder(
             .map(|choice| choice.device.to_string())
             .collect(),
         precision: options.device.precision_name().to_owned(),
+        isa: options.device.kernel_isa().map(str::to_owned),
         threads: options.device.threads(),
         cpu: run::cpu_model(),
         os: std::env::consts::OS.to_owned(),
@@ -80,6 +81,8 @@ pub(super) fn note_resumption(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backend: options.device.backend.name().to_owned(),
         device,
+        precision: options.device.precision_name().to_owned(),
+        isa: options.device.kernel_isa().map(str::to_owned),
         threads: options.device.threads(),
         command: std::env::args().collect(),
         started: Environment::timestamp(SystemTime::now()),

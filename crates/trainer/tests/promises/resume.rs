@@ -324,3 +324,43 @@ fn a_run_that_stops_early_stops_after_the_same_epoch_when_it_was_killed() {
     resumed(artifacts, &[]);
     assert_equal_runs(&running.run, &whole);
 }
+
+#[test]
+fn a_run_goes_on_with_the_precision_that_it_began_with() {
+    // A network in which fast convolutions round otherwise.
+    let as_begun = [
+        "--network",
+        "resnet20",
+        "--precision",
+        "exact",
+        "--epochs",
+        "1",
+    ];
+    let recipe = [&SMALL[..6], &as_begun].concat();
+    let whole = tempfile::tempdir().unwrap();
+    assert!(trainer(whole.path(), &recipe).status.success());
+
+    let cut = tempfile::tempdir().unwrap();
+    let child = command(cut.path(), &recipe)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut running = Running::wait_for_folder(cut.path(), child, None);
+    while !running.run.join("events.jsonl").exists() {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(running.signal("-INT"), Some(130));
+    let said = text(&trainer(cut.path(), &["--resume", "latest"]).stderr);
+    assert!(
+        said.contains("as the run began: --precision exact"),
+        "{said}"
+    );
+    let environment = fs::read(running.run.join("environment.json")).unwrap();
+    let environment: Value = serde_json::from_slice(&environment).unwrap();
+    let gone_on = &environment["resumptions"][0];
+    assert_eq!(gone_on["precision"], "exact");
+    assert_eq!(gone_on["isa"], environment["isa"]);
+    let whole = fs::canonicalize(whole.path().join("latest")).unwrap();
+    assert_equal_runs(&whole, &running.run);
+}
