@@ -120,7 +120,7 @@ fn fifty_steps_of_a_residual_network_give_the_same_weights_with_one_two_and_thre
         "--network",
         "resnet20",
         "--batch-size",
-        "8",
+        "12",
         "--epochs",
         "1",
     ];
