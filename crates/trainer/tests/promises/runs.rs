@@ -122,7 +122,7 @@ fn fifty_steps_of_a_residual_network_give_the_same_weights_with_one_two_and_thre
         "--batch-size",
         "12",
         "--epochs",
-        "1",
+        "1.47",
     ];
     let runs = ["1", "2", "3"].map(|threads| {
         let settings = [&settings[..], &["--threads", threads]].concat();
