@@ -2,13 +2,13 @@
 //!
 //! | module | what it computes |
 //! | --- | --- |
-//! | [`conv`] | convolutions with square windows, forward and backward, with what stands before and after |
-//! | [`moments`] | means and variances by channel |
-//! | [`norm`] | normalisation and its gradients |
-//! | [`activation`] | what follows them |
-//! | [`pool`] | largest and mean values of windows |
-//! | [`loss`] | cross-entropy |
-//! | [`update`] | the optimiser's step |
+//! | `conv` | convolutions with square windows, forward and backward, with what stands before and after |
+//! | `moments` | means and variances by channel |
+//! | `norm` | normalisation and its gradients |
+//! | `activation` | what follows them |
+//! | `pool` | largest and mean values of windows |
+//! | `loss` | cross-entropy |
+//! | `update` | the optimiser's step |
 //!
 //! Images are `[batch, height, width, channels]` in memory. A kernel is enqueued and its result handed
 //! out at once: nothing here waits for the device. Every sum has a fixed partition and a fixed order,
@@ -115,7 +115,7 @@ pub(crate) fn read<N: Size>(
     value
 }
 
-/// Stores what [`read`] reads.
+/// Stores what [`read()`] reads.
 #[cube]
 pub(crate) fn write<N: Size>(
     y: &mut [Vector<f32, N>],

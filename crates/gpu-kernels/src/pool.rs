@@ -314,7 +314,7 @@ fn max_back_kernel(dy: &[f32], places: &[i32], dx: &mut [f32], channels: u32, pi
     }
 }
 
-/// The gradient of [`max`].
+/// The gradient of [`max()`].
 pub fn max_back(
     client: &Client,
     dy: &Buffer,
