@@ -12,7 +12,7 @@ mod reproduce;
 mod scripts;
 mod test;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
        cargo xtask test [--wgpu | --valgrind]
@@ -88,22 +88,10 @@ fn cargo(arguments: &[&str]) -> u8 {
 
 /// As [`cargo`], with variables in its environment.
 fn cargo_with(arguments: &[&str], variables: &[(&str, &str)]) -> u8 {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
+    let mut command = program::cargo();
     command
         .args(arguments)
         .env("RUSTDOCFLAGS", "--deny warnings");
-    for (name, _) in std::env::vars_os() {
-        // Cargo describes this package to the program that it runs. Build scripts of dependencies that
-        // look at these would run again, and with them much of the build.
-        let text = name.to_string_lossy();
-        if ["CARGO_PKG_", "CARGO_MANIFEST_"]
-            .iter()
-            .any(|start| text.starts_with(start))
-        {
-            command.env_remove(&name);
-        }
-    }
     match command.envs(variables.iter().copied()).status() {
         Ok(status) => status
             .code()

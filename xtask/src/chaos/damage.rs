@@ -14,7 +14,7 @@ pub fn damage(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     let mut running = trainer.start(&original, &[], &[])?;
     while running.last_step() < 200 {
         if running.ended()?.is_some() {
-            return Err("the run ended before it was killed".to_owned());
+            return Err("the run ended before it was killed".into());
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
@@ -32,7 +32,7 @@ pub fn damage(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
         std::os::unix::fs::symlink(&name, artifacts.join("latest"))
             .map_err(|error| error.to_string())?;
         let Some((_, newest)) = checkpoints(&run).into_iter().next() else {
-            return Err("the killed run has no checkpoint".to_owned());
+            return Err("the killed run has no checkpoint".into());
         };
         cuts += usize::from(alter(&newest, random)?);
         let step = newest.file_name().unwrap_or_default().to_string_lossy();

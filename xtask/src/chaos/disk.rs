@@ -26,7 +26,7 @@ pub fn full(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     for _ in 0..count {
         let size = KILOBYTES.start + random.below(KILOBYTES.end - KILOBYTES.start);
         if !mount(&disk, &format!("size={size}k")) {
-            return Err("the small file system could not be mounted".to_owned());
+            return Err("the small file system could not be mounted".into());
         }
         let outcome = fill(trainer, &disk, || mount(&disk, "remount,size=64m"));
         unmount(&disk);

@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use super::Outcome;
 use super::kill::note;
 use super::random::Random;
 use super::trainer::{Running, Trainer};
+use super::{Failure, Outcome};
 
 /// Interrupts runs that write lines.
 pub fn plain(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
@@ -62,8 +62,14 @@ pub fn dashboard(trainer: &Trainer, random: &mut Random, count: usize) -> Outcom
     Ok((well, remarks.join("; ")))
 }
 
-/// Closes the terminal that shows the dashboard.
+/// Closes the terminal that shows the dashboard. A closing terminal sends SIGHUP to the shell in it, whose
+/// end reaches the run; a shell that ignores it, which programs inherit, keeps the run from being told.
 pub fn closed(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
+    if ignores_hang_up(Command::new("sh"))? {
+        return Err(Failure::NotRun(
+            "SIGHUP is ignored here, as `nohup` has it: start the command without it".to_owned(),
+        ));
+    }
     let (mut well, mut remarks) = (0, Vec::new());
     for number in 0..count {
         let artifacts = trainer.artifacts("closed", number);
@@ -73,6 +79,15 @@ pub fn closed(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
         let _ = fs::remove_dir_all(&artifacts);
     }
     Ok((well, remarks.join("; ")))
+}
+
+/// Whether `shell` lives on after a SIGHUP.
+fn ignores_hang_up(mut shell: Command) -> Result<bool, String> {
+    shell
+        .args(["-c", "kill -HUP $$"])
+        .status()
+        .map(|status| status.success())
+        .map_err(|error| format!("`sh` could not be started: {error}"))
 }
 
 fn close(trainer: &Trainer, artifacts: &Path, moment: Duration) -> Result<(), String> {
@@ -200,4 +215,25 @@ pub fn panic(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
         let _ = fs::remove_dir_all(&artifacts);
     }
     Ok((well, remarks.join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_ignored_hang_up_is_inherited_and_seen() {
+        let mut under_nohup = Command::new("sh");
+        under_nohup.args(["-c", "trap '' HUP; exec sh \"$@\"", "sh"]);
+        assert!(ignores_hang_up(under_nohup).unwrap());
+        // These tests may themselves have been started by a program that ignores it.
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+        let seen = ignores_hang_up(Command::new("sh")).unwrap();
+        assert_eq!(seen, ignored & 1 == 1);
+    }
 }

@@ -42,15 +42,13 @@ pub fn inside_saves(trainer: &Trainer, _random: &mut Random, count: usize) -> Ou
         let start = Instant::now();
         while !reached.exists() && running.ended()?.is_none() {
             if start.elapsed() > Duration::from_secs(60) {
-                return Err(format!(
-                    "operation {} was never reached",
-                    FIRST_POINT + number
-                ));
+                let missed = FIRST_POINT + number;
+                return Err(format!("operation {missed} was never reached").into());
             }
             std::thread::sleep(Duration::from_millis(1));
         }
         if !running.kill()? {
-            return Err(format!("there is no operation {}", FIRST_POINT + number));
+            return Err(format!("there is no operation {}", FIRST_POINT + number).into());
         }
         let operation = fs::read_to_string(&reached).unwrap_or_default();
         kinds.extend(operation.split_whitespace().next().map(str::to_owned));

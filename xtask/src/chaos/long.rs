@@ -56,7 +56,7 @@ pub fn memory(trainer: &Trainer, _random: &mut Random, epochs: usize) -> Outcome
         format!("{file} {} kB", size.map_or(0, |found| found.len()) / 1000)
     });
     let (Some(second), Some(last)) = (uses.get(1), uses.last()) else {
-        return Err(format!("the run was too short: {}", running.said()));
+        return Err(format!("the run was too short: {}", running.said()).into());
     };
     let most = uses
         .iter()

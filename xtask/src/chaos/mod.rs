@@ -8,7 +8,7 @@
 //! | `kill` | kill -9 at random moments, at named points inside a save, and twice |
 //! | `damage` | flipped bytes and cut files |
 //! | `disk` | a full disk |
-//! | `interrupt` | Ctrl-C, with the dashboard and without; a panic |
+//! | `interrupt` | Ctrl-C, with the dashboard and without; a closed terminal; a panic |
 //! | `long` | memory, threads and handles over many epochs; the time that saving adds |
 //! | `random` | where and when |
 
@@ -24,7 +24,7 @@ mod trainer;
 
 use std::fs;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use options::{HELP, Options, Request};
 use random::Random;
@@ -37,8 +37,29 @@ type Row = (
     fn(&Trainer, &mut Random, usize) -> Outcome,
 );
 
-/// How many went well, with a remark; or why a row could not be tried at all.
-type Outcome = Result<(usize, String), String>;
+/// How many went well, with a remark.
+type Outcome = Result<(usize, String), Failure>;
+
+/// Why a row has no count.
+#[derive(Debug)]
+enum Failure {
+    /// Here it cannot be tried. The other rows can.
+    NotRun(String),
+    /// Something in its way ends the whole command.
+    Broken(String),
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        Self::Broken(message)
+    }
+}
+
+impl From<&str> for Failure {
+    fn from(message: &str) -> Self {
+        Self::Broken(message.to_owned())
+    }
+}
 
 /// Runs the rows that `arguments` ask for.
 ///
@@ -108,24 +129,70 @@ fn rows(trainer: &Trainer, options: &Options) -> Result<(), String> {
             continue;
         }
         let start = Instant::now();
-        let (well, remark) = row(trainer, &mut Random::new(options.seed), count)
-            .map_err(|error| format!("{name}: {error}"))?;
-        if well < count {
-            failed.push(name);
-        }
-        let seconds = start.elapsed().as_secs();
-        println!("| {name} | {well} of {count} | {seconds} s | {remark} |");
+        let outcome = row(trainer, &mut Random::new(options.seed), count);
+        let (line, problem) = shown(name, count, outcome, start.elapsed())?;
+        println!("{line}");
+        failed.extend(problem);
     }
     if counts.saving > 0 && options.wants(long::SAVING) {
         let (percent, remark) = long::saving(trainer, counts.saving)?;
         println!("| {} | {percent:.2}% | | {remark} |", long::SAVING);
         if percent > 1.0 {
-            failed.push(long::SAVING);
+            failed.push(long::SAVING.to_owned());
         }
     }
     if failed.is_empty() {
         Ok(())
     } else {
         Err(format!("not all went well: {}", failed.join("; ")))
+    }
+}
+
+/// A row's line of the table; and, where not all went well or nothing was tried, what the command ends
+/// with.
+///
+/// # Errors
+/// A message where the whole command ends here.
+fn shown(
+    name: &str,
+    count: usize,
+    outcome: Outcome,
+    took: Duration,
+) -> Result<(String, Option<String>), String> {
+    match outcome {
+        Ok((well, remark)) => Ok((
+            format!(
+                "| {name} | {well} of {count} | {} s | {remark} |",
+                took.as_secs()
+            ),
+            (well < count).then(|| name.to_owned()),
+        )),
+        Err(Failure::NotRun(reason)) => Ok((
+            format!("| {name} | not run | | {reason} |"),
+            Some(format!("{name} (not run)")),
+        )),
+        Err(Failure::Broken(message)) => Err(format!("{name}: {message}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_not_run_says_so_in_one_line_and_the_command_fails() {
+        let show = |outcome| shown("a closed terminal", 20, outcome, Duration::from_secs(7));
+        let (line, problem) = show(Ok((20, String::new()))).unwrap();
+        assert_eq!(line, "| a closed terminal | 20 of 20 | 7 s |  |");
+        assert_eq!(problem, None);
+        let (_, problem) = show(Ok((19, String::new()))).unwrap();
+        assert_eq!(problem.unwrap(), "a closed terminal");
+        let (line, problem) = show(Err(Failure::NotRun("why".to_owned()))).unwrap();
+        assert_eq!(line, "| a closed terminal | not run | | why |");
+        assert_eq!(problem.unwrap(), "a closed terminal (not run)");
+        let message = show(Err("no program".into())).unwrap_err();
+        assert_eq!(message, "a closed terminal: no program");
     }
 }

@@ -24,6 +24,7 @@ usage: cargo xtask chaos [OPTIONS]
 
 A row a line, as a table in Markdown. A full disk takes root, to mount a small file system; without, a limit on the
 size of files stands for it. The dashboard's rows take the program `script` of util-linux.
+The row of closed terminals is not run, and the command fails, where SIGHUP is ignored, as `nohup` has it.
 ";
 
 /// What a command line asks for.

@@ -6,10 +6,11 @@ pub mod wrapper;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use libfuzzer::{Campaign, Outcome};
 use options::Request;
+
+use crate::program;
 
 /// Runs the command with the arguments that stand after `fuzz`.
 ///
@@ -79,8 +80,7 @@ fn targets(seeds: &Path) -> Result<Vec<String>, String> {
 fn build() -> Result<PathBuf, String> {
     let this = std::env::current_exe()
         .map_err(|error| format!("the path of this program is unknown: {error}"))?;
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = program::cargo()
         .args(["build", "--package", "fuzz", "--features", "libfuzzer"])
         .env("RUSTC_WORKSPACE_WRAPPER", &this)
         .env(wrapper::VARIABLE, "1")

@@ -103,3 +103,24 @@ impl Write for GrowingFile {
         self.writer.flush()
     }
 }
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
+
+    use super::*;
+
+    /// A kill does not lose what was handed to the system, so that no run shows whether it reaches the
+    /// disk. This device takes every byte and cannot be flushed, which it says when it is asked to.
+    #[test]
+    fn records_are_flushed_to_the_disk_and_not_only_handed_to_the_system() {
+        let path = Path::new("/dev/null");
+        let device = OpenOptions::new().append(true).open(path).unwrap();
+        let mut file = GrowingFile::over(path, device);
+        file.append(b"1,2,3\n").unwrap();
+        file.flush().unwrap();
+        let error = file.sync().unwrap_err().to_string();
+        assert!(error.contains("/dev/null"), "{error}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Numbers in JSON that read back bit for bit: the bits of an `f64` as sixteen hexadecimal digits.
 //!
-//! Decimal text would do for finite numbers with a reader that rounds correctly. Bits need no such
-//! reader, and hold infinities as well.
+//! Decimal text would do with a reader that rounds correctly. Bits need no such reader. Those of an infinity
+//! and of what is no number are refused: no run that goes on has one.
 
 use serde::{Deserialize, Deserializer, Serializer};
 
@@ -26,9 +26,13 @@ fn parse(text: &str) -> Result<f64, String> {
     if text.len() != 16 || !digits {
         return Err(format!("`{}` is no number's bits", text.escape_debug()));
     }
-    u64::from_str_radix(text, 16)
-        .map(f64::from_bits)
-        .map_err(|error| error.to_string())
+    let bits = u64::from_str_radix(text, 16).map_err(|error| error.to_string())?;
+    let value = f64::from_bits(bits);
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(format!("`{text}` stands for {value}"))
+    }
 }
 
 /// For `#[serde(with = "exact::option")]` on an `Option<f64>`.

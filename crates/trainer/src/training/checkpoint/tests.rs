@@ -13,12 +13,14 @@ use tempfile::TempDir;
 use super::*;
 use crate::training::record::{Figures, Place, Record};
 
-/// The disk, watched: it notes every operation, and can fail at one of them, once or for good.
+/// The disk, watched: it notes every operation, and can fail at one of them, once or for good, or keep
+/// something else than it was given.
 #[derive(Default)]
 struct Watched {
     calls: RefCell<Vec<String>>,
     fail_at: Cell<Option<usize>>,
     killed: bool,
+    alters: Option<&'static str>,
 }
 
 impl Watched {
@@ -54,6 +56,9 @@ impl FileSystem for &Watched {
         if let Err(error) = self.note("write", path) {
             fs::write(path, &content[..content.len() / 2])?;
             return Err(error);
+        }
+        if self.alters.is_some_and(|name| path.ends_with(name)) {
+            return Disk.write(path, &[content, b"!"].concat());
         }
         Disk.write(path, content)
     }
@@ -228,6 +233,29 @@ fn whatever_operation_fails_or_is_the_last_one_a_whole_checkpoint_is_there() {
     }
 }
 
+/// Only what was read back counts as saved, and lets older checkpoints go.
+#[test]
+fn a_disk_that_keeps_something_else_is_found_at_once_and_nothing_older_is_deleted() {
+    for part in [MODEL, "manifest.json", "manifest.sha256"] {
+        let home = TempDir::new().unwrap();
+        for step in [1, 2] {
+            save(&store(&home), step).unwrap();
+        }
+        let watched = Watched {
+            alters: Some(part),
+            ..Watched::default()
+        };
+        let folder = home.path().join("checkpoints");
+        let error = save(&Store::with(folder.clone(), &watched), 3).unwrap_err();
+        assert!(
+            matches!(&error, CheckpointError::ReadBack { path, .. } if *path == folder.join("step-3")),
+            "{part}: {error}"
+        );
+        assert_eq!(names(&home), ["step-3", "step-2", "step-1"], "{part}");
+        assert_eq!(latest_step(&home), 2, "{part}");
+    }
+}
+
 #[test]
 fn a_flipped_byte_or_a_cut_file_is_named_and_the_previous_checkpoint_is_used() {
     let home = TempDir::new().unwrap();
@@ -348,6 +376,9 @@ fn a_step_that_is_saved_again_gets_a_name_of_its_own_and_is_the_newest() {
     }
 }
 
+/// The bits of a third, the mean loss.
+const THIRD: &str = "3fd5555555555555";
+
 #[test]
 fn a_manifest_reads_back_bit_for_bit_and_refuses_what_it_cannot_be() {
     let home = TempDir::new().unwrap();
@@ -367,6 +398,8 @@ fn a_manifest_reads_back_bit_for_bit_and_refuses_what_it_cannot_be() {
         ("\"epoch\": 2", "\"epoch\": 0"),
         ("\"seed\": 3", "\"seed\": -3"),
         ("\"seed\": 3", "\"seed\": 3, \"more\": 1"),
+        (THIRD, "7ff1a1d8fb60b60b"),
+        (THIRD, "fff0000000000000"),
     ] {
         assert!(text.contains(from), "{from}");
         let problem = Manifest::parse(text.replace(from, to).as_bytes()).unwrap_err();
