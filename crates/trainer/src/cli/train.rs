@@ -133,8 +133,11 @@ impl Train {
             return Ok((common.device.clone(), None));
         };
         let folder = run::RunFolder::open(run::resolve(&common.places.artifacts, name)?)?;
-        let began = Environment::read(&folder.environment())?;
-        Ok(common.device.going_on(&began))
+        // A run without this record never began, which is said where it would go on.
+        Ok(match Environment::read(&folder.environment()) {
+            Ok(began) => common.device.going_on(&began),
+            Err(_) => (common.device.clone(), None),
+        })
     }
 
     /// What to say of a recipe that is made for another network than the one that it is to train: with
