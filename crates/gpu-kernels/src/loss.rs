@@ -3,8 +3,7 @@
 use cubecl::prelude::*;
 
 use crate::Buffer;
-
-const UNITS: usize = 256;
+use crate::moments::{END_UNITS, over_units};
 
 #[cube(launch_unchecked)]
 fn cross_entropy_kernel(
@@ -16,7 +15,7 @@ fn cross_entropy_kernel(
     classes: u32,
     smoothing: f32,
 ) {
-    let mut shared = Shared::<[f32]>::new_slice(UNITS);
+    let mut shared = Shared::<[f32]>::new_slice(END_UNITS);
     let unit = UNIT_POS as usize;
     let classes = classes as usize;
     let count = f32::cast_from(batch);
@@ -48,21 +47,11 @@ fn cross_entropy_kernel(
             }
             gradient[first + class] = g / count;
         }
-        row += UNITS;
+        row += END_UNITS;
     }
-    shared[unit] = sum;
-    sync_cube();
-    #[unroll]
-    for level in 1..=comptime!(UNITS.ilog2() as usize) {
-        let half = comptime!(UNITS >> level);
-        if unit < half {
-            let other = shared[unit + half];
-            shared[unit] += other;
-        }
-        sync_cube();
-    }
+    let total = over_units(sum, &mut shared);
     if unit == 0 {
-        loss[0] = shared[0] / count;
+        loss[0] = total / count;
     }
 }
 
@@ -81,7 +70,7 @@ pub fn cross_entropy(
         cross_entropy_kernel::launch_unchecked(
             client,
             CubeCount::new_single(),
-            CubeDim::new_1d(UNITS as u32),
+            CubeDim::new_1d(END_UNITS as u32),
             logits.argument(1),
             targets.argument(1),
             loss.argument(1),

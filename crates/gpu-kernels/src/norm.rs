@@ -244,8 +244,7 @@ pub struct Gradients {
 }
 
 /// The gradients of a normalisation by its batch's own statistics and of the activation after it.
-/// `affine` and
-/// `other` are what the gate asks for: the scale and shift, and the result or the second summand.
+/// `affine` and `other` are what the gate asks for: scale and shift, or the result.
 #[allow(clippy::too_many_arguments)]
 pub fn normalize_back(
     client: &Client,

@@ -36,27 +36,11 @@ impl Parameters {
             beta: row(parameters.beta),
         }
     }
-
-    fn convolution(&self, x: &Images, stride: usize, padding: usize) -> conv::Shape {
-        conv::Shape {
-            batch: x.batch,
-            height: x.height,
-            width: x.width,
-            in_channels: x.channels,
-            out_channels: self.shape[0],
-            size: self.shape[2],
-            stride,
-            padding,
-        }
-    }
 }
 
 /// What a normalisation takes, with its statistics and what they make of scale and shift.
-#[derive(Clone)]
 pub(super) struct Normed {
-    pub output: Images,
-    mean: Buffer,
-    variance: Buffer,
+    pub kept: Kept,
     affine: Buffer,
 }
 
@@ -67,12 +51,17 @@ impl Normed {
             variance,
             affine,
         } = moments;
-        Self {
+        let kept = Kept {
             output,
             mean,
             variance,
-            affine,
-        }
+        };
+        Self { kept, affine }
+    }
+
+    /// What was normalised.
+    pub fn output(&self) -> &Images {
+        &self.kept.output
     }
 
     /// The statistics of `output`, taken here.
@@ -91,7 +80,7 @@ impl Normed {
         [stride, padding]: [usize; 2],
         epsilon: f32,
     ) -> Self {
-        let shape = parameters.convolution(x, stride, padding);
+        let shape = x.convolution(parameters.shape, stride, padding);
         let input = Input {
             images: &x.buffer,
             affine,
@@ -105,11 +94,16 @@ impl Normed {
     }
 
     pub fn keep(self) -> Convolved<Cube> {
-        let channels = self.output.channels;
+        let Kept {
+            output,
+            mean,
+            variance,
+        } = self.kept;
+        let channels = output.channels;
         Convolved {
-            mean: self.output.beside(self.mean, [channels]),
-            variance: self.output.beside(self.variance, [channels]),
-            output: self.output.tensor(),
+            mean: output.beside(mean, [channels]),
+            variance: output.beside(variance, [channels]),
+            output: output.tensor(),
         }
     }
 
@@ -127,7 +121,7 @@ impl Normed {
     pub fn plus(&self, around: Option<(&Images, Option<&Self>)>, activation: Activation) -> Images {
         let around =
             around.map(|(images, normed)| (&images.buffer, normed.map(|normed| &normed.affine)));
-        let x = &self.output;
+        let x = self.output();
         let y = norm::normalize(&x.client, &x.buffer, &self.affine, around, activation);
         x.others(y, x.size())
     }
@@ -154,12 +148,7 @@ impl Kept {
         let (gamma, beta) = (&parameters.gamma, &parameters.beta);
         let client = &self.output.client;
         let affine = moments::affine(client, &self.mean, &self.variance, gamma, beta, epsilon);
-        Normed {
-            output: self.output,
-            mean: self.mean,
-            variance: self.variance,
-            affine,
-        }
+        Normed { kept: self, affine }
     }
 
     /// The gradients by `output`, by scale and by shift, where `y` is the result of the rectifier
@@ -171,38 +160,21 @@ impl Kept {
         y: Option<&Images>,
         epsilon: f32,
     ) -> (Images, Buffer, Buffer) {
-        let x = &self.output;
         let gate = if y.is_some() {
             Gate::Result
         } else {
             Gate::Open
         };
-        let gradients = norm::normalize_back(
-            &x.client,
-            &dy.buffer,
-            &x.buffer,
-            [&self.mean, &self.variance],
-            &parameters.gamma,
-            None,
-            y.map(|y| &y.buffer),
-            gate,
-            epsilon,
-        );
-        (
-            x.others(gradients.x, x.size()),
-            gradients.gamma,
-            gradients.beta,
-        )
+        self.behind(dy, parameters, None, y, gate, epsilon)
     }
-}
 
-impl Normed {
-    /// The gradients by `output`, by scale and by shift, where an activation follows at once.
-    pub fn back(
+    fn behind(
         &self,
         dy: &Images,
         parameters: &Parameters,
-        activation: Activation,
+        affine: Option<&Buffer>,
+        y: Option<&Images>,
+        gate: Gate,
         epsilon: f32,
     ) -> (Images, Buffer, Buffer) {
         let x = &self.output;
@@ -212,16 +184,28 @@ impl Normed {
             &x.buffer,
             [&self.mean, &self.variance],
             &parameters.gamma,
-            Some(&self.affine),
-            None,
-            Gate::Own(activation),
+            affine,
+            y.map(|y| &y.buffer),
+            gate,
             epsilon,
         );
-        (
-            x.others(gradients.x, x.size()),
-            gradients.gamma,
-            gradients.beta,
-        )
+        let by_output = x.others(gradients.x, x.size());
+        (by_output, gradients.gamma, gradients.beta)
+    }
+}
+
+impl Normed {
+    /// The gradients by [`Normed::output`], by scale and by shift, where an activation follows at
+    /// once.
+    pub fn back(
+        &self,
+        dy: &Images,
+        parameters: &Parameters,
+        activation: Activation,
+        epsilon: f32,
+    ) -> (Images, Buffer, Buffer) {
+        let (affine, own) = (Some(&self.affine), Gate::Own(activation));
+        self.kept.behind(dy, parameters, affine, None, own, epsilon)
     }
 }
 
@@ -230,7 +214,7 @@ pub(super) fn convolve(
     parameters: &Parameters,
     [stride, padding]: [usize; 2],
 ) -> Images {
-    let shape = parameters.convolution(x, stride, padding);
+    let shape = x.convolution(parameters.shape, stride, padding);
     let weight = &parameters.weight;
     let y = conv::convolve(&x.client, &x.buffer, weight, After::NOTHING, &shape);
     x.others(
@@ -247,7 +231,7 @@ pub(super) fn by_input(
     around: Option<Around<'_>>,
     [stride, padding]: [usize; 2],
 ) -> Images {
-    let shape = parameters.convolution(x, stride, padding);
+    let shape = x.convolution(parameters.shape, stride, padding);
     let weight = &parameters.weight;
     let dx = conv::convolve_back(&x.client, &dy.buffer, weight, around, &shape);
     x.others(dx, x.size())
@@ -264,7 +248,7 @@ pub(super) fn by_parameters(
     beta: Buffer,
     [stride, padding]: [usize; 2],
 ) -> ConvNorm<Cube> {
-    let shape = parameters.convolution(x, stride, padding);
+    let shape = x.convolution(parameters.shape, stride, padding);
     let input = Input {
         images: &x.buffer,
         affine,
@@ -383,7 +367,7 @@ fn block(
 ) -> Residual<Cube> {
     let of_first = Normed::convolve(x, None, first, [stride, 1], EPSILON);
     let affine = Some(of_first.affine());
-    let of_second = Normed::convolve(&of_first.output, affine, second, [1, 1], EPSILON);
+    let of_second = Normed::convolve(of_first.output(), affine, second, [1, 1], EPSILON);
     Residual {
         y: of_second.plus(Some(around), Activation::Relu).tensor(),
         first: of_first.keep(),
@@ -413,7 +397,7 @@ fn block_back(
 ) -> ResidualGradients<Cube> {
     let of_first = of_first.normed(first, EPSILON);
     let (d_second, gamma, beta) = of_second.back(dy, second, Some(y), EPSILON);
-    let (middle, affine) = (&of_first.output, Some(of_first.affine()));
+    let (middle, affine) = (of_first.output(), Some(of_first.affine()));
     let by_second = by_parameters(middle, affine, &d_second, second, gamma, beta, [1, 1]);
     let d_middle = by_input(middle, &d_second, second, None, [1, 1]);
     let (d_first, gamma, beta) = of_first.back(&d_middle, first, Activation::Relu, EPSILON);
@@ -450,7 +434,7 @@ pub(super) fn projected_residual(
     let projection = Parameters::new(projection);
     let projected = Normed::convolve(&x, None, &projection, [stride, 0], EPSILON);
     let (first, second) = (Parameters::new(first), Parameters::new(second));
-    let around = (&projected.output, Some(&projected));
+    let around = (projected.output(), Some(&projected));
     ProjectedResidual {
         main: block(&x, &first, &second, stride, around),
         projection: projected.keep(),

@@ -8,7 +8,7 @@ use gpu_kernels::conv::{self, After, Around};
 use gpu_kernels::{pool, sums};
 
 use super::blocks::{Kept, Normed, Parameters, by_input, by_parameters, convolve};
-use super::tensors::{Images, like, row};
+use super::tensors::{self, Images, like, row, sizes};
 use crate::backend::types::{
     Affine, ConvGroup, ConvNorm, Pooled, ResidualConvGroup, ResidualConvGroupGradients,
     ResidualGradients,
@@ -92,7 +92,7 @@ fn first_back(
 ) -> (CubeTensor, ConvNorm<Cube>) {
     let images = Images::new(x.clone());
     let (d_pooled, gamma, beta) = of_first.back(dy, first, Activation::Gelu, epsilon);
-    let places = places_of(places);
+    let places = tensors::places(places);
     let size = [images.height, images.width, first.shape[0]];
     let d = pool::max_pool_back(&images.client, &d_pooled.buffer, None, &places, size, 2);
     let d = images.others(d, size);
@@ -103,15 +103,6 @@ fn first_back(
         x
     };
     (dx, gradients)
-}
-
-/// Places as they were made by [`Images::places`].
-fn places_of(places: CubeTensor) -> gpu_kernels::Buffer {
-    let length = places.shape().num_elements();
-    gpu_kernels::Buffer {
-        handle: places.handle,
-        length,
-    }
 }
 
 pub(super) fn conv_group_back(
@@ -158,8 +149,7 @@ pub(super) fn residual_conv_group_back(
     let group = forward.group;
     let of_first = Kept::new(group.first).normed(&first, epsilon);
     let of_second = Kept::new(group.second).normed(&second, epsilon);
-    let of_third = Kept::new(forward.third.clone()).normed(&third, epsilon);
-    let third_kept = Kept::new(forward.third);
+    let of_third = Kept::new(forward.third).normed(&third, epsilon);
     let around = of_first.activated(Activation::Gelu);
     let inner = of_second.activated(Activation::Gelu);
     let dy = Images::new(dy);
@@ -169,7 +159,7 @@ pub(super) fn residual_conv_group_back(
         activation::gelu_back(&dy.client, &dy.buffer, &last.buffer),
         dy.size(),
     );
-    let (d_third, gamma, beta) = third_kept.back(&dy, &third, None, epsilon);
+    let (d_third, gamma, beta) = of_third.kept.back(&dy, &third, None, epsilon);
     let by_third = by_parameters(&inner, None, &d_third, &third, gamma, beta, [1, 1]);
     let d_inner = by_input(&inner, &d_third, &third, None, [1, 1]);
     let (d_second, gamma, beta) = of_second.back(&d_inner, &second, Activation::Gelu, epsilon);
@@ -205,7 +195,7 @@ pub(super) fn conv_gelu_back_bias(
     padding: usize,
 ) -> CubeTensor {
     let (x, dy) = (Images::new(x), Images::new(dy));
-    let shape = x.convolution(&parameters.weight, 1, padding);
+    let shape = x.convolution(sizes(&parameters.weight), 1, padding);
     let channels = shape.out_channels;
     let (weight, bias) = (row(parameters.weight), row(parameters.bias));
     let after = After {
@@ -219,7 +209,7 @@ pub(super) fn conv_gelu_back_bias(
 
 pub(super) fn conv_pool_gelu(x: CubeTensor, parameters: Affine<Cube>) -> CubeTensor {
     let x = Images::new(x);
-    let shape = x.convolution(&parameters.weight, 1, 1);
+    let shape = x.convolution(sizes(&parameters.weight), 1, 1);
     let (weight, bias) = (row(parameters.weight), row(parameters.bias));
     let y = conv::convolve(&x.client, &x.buffer, &weight, After::NOTHING, &shape);
     let size = [x.height, x.width, shape.out_channels];
@@ -245,7 +235,7 @@ pub(super) fn global_max_pool_back(
     let (batch, channels) = (shape[0], shape[1]);
     let other = like(&dy, row(dy.clone()), [batch, channels, 1, 1]);
     let dy = Images::new(other);
-    let places = places_of(places);
+    let places = tensors::places(places);
     let dx = pool::max_back(&dy.client, &dy.buffer, &places, height * width, channels);
     dy.others(dx, [height, width, channels]).tensor()
 }

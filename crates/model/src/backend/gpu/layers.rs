@@ -8,15 +8,10 @@ use gpu_kernels::conv::{self, After, Around, Shape};
 use gpu_kernels::update::{self, Sgd};
 use gpu_kernels::{loss, pool, sums};
 
-use super::tensors::{Images, integers, like, row};
+use super::tensors::{Images, integers, like, places, row, sizes};
 use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
 
 type Cube = CubeBackend;
-
-fn shape_of(weight: &CubeTensor) -> [usize; 4] {
-    let shape = weight.shape();
-    [shape[0], shape[1], shape[2], shape[3]]
-}
 
 pub(super) fn convolve(
     x: CubeTensor,
@@ -25,7 +20,7 @@ pub(super) fn convolve(
     padding: usize,
 ) -> CubeTensor {
     let x = Images::new(x);
-    let shape = x.convolution(&weight, stride, padding);
+    let shape = x.convolution(sizes(&weight), stride, padding);
     let y = conv::convolve(&x.client, &x.buffer, &row(weight), After::NOTHING, &shape);
     x.others(
         y,
@@ -42,8 +37,8 @@ pub(super) fn convolve_back(
     wants_input: bool,
 ) -> (CubeTensor, CubeTensor) {
     let images = Images::new(x.clone());
-    let shape = images.convolution(&weight, stride, padding);
-    let (of, dy) = (shape_of(&weight), Images::new(dy));
+    let shape = images.convolution(sizes(&weight), stride, padding);
+    let (of, dy) = (sizes(&weight), Images::new(dy));
     let client = &images.client;
     let by_weight = conv::weight_gradient(client, &images.buffer, &dy.buffer, &shape);
     let by_weight = images.beside(by_weight, of);
@@ -62,7 +57,7 @@ pub(super) fn conv_bias(
     activation: Activation,
 ) -> CubeTensor {
     let x = Images::new(x);
-    let shape = x.convolution(&parameters.weight, stride, padding);
+    let shape = x.convolution(sizes(&parameters.weight), stride, padding);
     let (weight, bias) = (row(parameters.weight), row(parameters.bias));
     let around = around.map(Images::new);
     let after = After {
@@ -87,7 +82,7 @@ pub(super) fn conv_relu_pool(
     window: usize,
 ) -> Pooled<Cube> {
     let x = Images::new(x);
-    let shape = x.convolution(&parameters.weight, 1, 0);
+    let shape = x.convolution(sizes(&parameters.weight), 1, 0);
     let (weight, bias) = (row(parameters.weight), row(parameters.bias));
     let y = conv::convolve(&x.client, &x.buffer, &weight, After::NOTHING, &shape);
     let [height, width] = [shape.out_height(), shape.out_width()];
@@ -110,17 +105,10 @@ pub(super) fn conv_relu_pool_back(
     wants_input: bool,
 ) -> AffineGradients<Cube> {
     let images = Images::new(x.clone());
-    let shape = images.convolution(&weight, 1, 0);
-    let (of, channels) = (shape_of(&weight), shape.out_channels);
-    let (y, dy, places) = (
-        Images::new(forward.y),
-        Images::new(dy),
-        forward.indices.handle,
-    );
-    let places = gpu_kernels::Buffer {
-        handle: places,
-        length: y.buffer.length,
-    };
+    let shape = images.convolution(sizes(&weight), 1, 0);
+    let (of, channels) = (sizes(&weight), shape.out_channels);
+    let (y, dy) = (Images::new(forward.y), Images::new(dy));
+    let places = places(forward.indices);
     let client = &images.client;
     let bias = sums(client, &dy.buffer, Some(&y.buffer), channels);
     let size = [shape.out_height(), shape.out_width(), channels];
@@ -251,17 +239,8 @@ pub(super) fn sgd_step(
         &row(velocity),
         settings,
     );
-    let like = |buffer: gpu_kernels::Buffer| {
-        CubeTensor::new_contiguous(
-            weight.client.clone(),
-            weight.device.clone(),
-            shape.clone(),
-            buffer.handle,
-            weight.dtype,
-        )
-    };
     Stepped {
-        weight: like(of_weight),
-        velocity: like(of_velocity),
+        weight: like(&weight, of_weight, shape.clone()),
+        velocity: like(&weight, of_velocity, shape),
     }
 }

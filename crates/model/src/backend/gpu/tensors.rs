@@ -1,7 +1,7 @@
 //! How a device's tensors lie in memory, and how they are made.
 
 use burn::backend::TensorMetadata;
-use burn::tensor::DType;
+use burn::tensor::{DType, Shape as Sizes};
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::kernel::{cast, into_contiguous};
@@ -64,9 +64,8 @@ impl Images {
         }
     }
 
-    /// A convolution of these images.
-    pub fn convolution(&self, weight: &CubeTensor, stride: usize, padding: usize) -> Shape {
-        let weight = weight.shape();
+    /// A convolution of these images with weights of `[out_channels, in_channels, height, width]`.
+    pub fn convolution(&self, weight: [usize; 4], stride: usize, padding: usize) -> Shape {
         Shape {
             batch: self.batch,
             height: self.height,
@@ -102,13 +101,7 @@ impl Images {
 
     /// A tensor of `shape` beside these images.
     pub fn beside<const D: usize>(&self, buffer: Buffer, shape: [usize; D]) -> CubeTensor {
-        CubeTensor::new_contiguous(
-            self.client.clone(),
-            self.device.clone(),
-            shape.into(),
-            buffer.handle,
-            DType::F32,
-        )
+        placed(self.client.clone(), self.device.clone(), buffer, shape)
     }
 }
 
@@ -146,17 +139,30 @@ pub(super) fn integers(tensor: CubeTensor) -> Buffer {
     }
 }
 
+/// Places of maxima as they were made by [`Images::places`].
+pub(super) fn places(tensor: CubeTensor) -> Buffer {
+    Buffer {
+        length: tensor.shape().num_elements(),
+        handle: tensor.handle,
+    }
+}
+
+/// The sizes of a tensor of four axes.
+pub(super) fn sizes(tensor: &CubeTensor) -> [usize; 4] {
+    let shape = tensor.shape();
+    [shape[0], shape[1], shape[2], shape[3]]
+}
+
 /// A tensor of `shape` on the device of `other`.
-pub(super) fn like<const D: usize>(
-    other: &CubeTensor,
+pub(super) fn like(other: &CubeTensor, buffer: Buffer, shape: impl Into<Sizes>) -> CubeTensor {
+    placed(other.client.clone(), other.device.clone(), buffer, shape)
+}
+
+fn placed(
+    client: Client,
+    device: CubeDevice,
     buffer: Buffer,
-    shape: [usize; D],
+    shape: impl Into<Sizes>,
 ) -> CubeTensor {
-    CubeTensor::new_contiguous(
-        other.client.clone(),
-        other.device.clone(),
-        shape.into(),
-        buffer.handle,
-        DType::F32,
-    )
+    CubeTensor::new_contiguous(client, device, shape.into(), buffer.handle, DType::F32)
 }
