@@ -54,9 +54,10 @@ pub fn wgpu() -> u8 {
 }
 
 /// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a
-/// hundred times as long, so that operations meet fewer random shapes.
+/// hundred times as long, so that operations meet fewer random shapes. It runs one thread at a time: on
+/// one core, where threads that have nothing to do sleep.
 pub fn valgrind() -> u8 {
-    let runner = r#"target."cfg(all())".runner = "valgrind --quiet --error-exitcode=9""#;
+    let runner = r#"target."cfg(all())".runner = "taskset --cpu-list 0 valgrind --quiet --error-exitcode=9""#;
     let line = ["test", "--package", "cpu-kernels", "--test", "operations"];
     cargo_with(
         &[&["--config", runner][..], &line].concat(),

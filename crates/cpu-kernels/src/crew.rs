@@ -2,7 +2,8 @@
 //!
 //! An operation lasts from some microseconds to some milliseconds, and a step has hundreds. So the
 //! caller works too and never waits for a helper that has not begun, and a helper looks for the next
-//! operation for a while before it sleeps: to be woken costs as much as a small operation.
+//! operation for a while before it sleeps: to be woken costs as much as a small operation. Where the
+//! process has fewer cores than threads, nobody looks, since that would keep a core from who works.
 //!
 //! An operation of a few pieces is for as many participants, the first of the helpers. The others leave
 //! it alone: they would find nothing to do, and the caller would have to wait for them.
@@ -66,6 +67,8 @@ struct Shared {
     state: AtomicUsize,
     order: UnsafeCell<Order>,
     ends: AtomicBool,
+    /// Whether each thread has a core, so that one may look and wait without giving it up.
+    cores_for_all: bool,
     /// For each helper whether it sleeps, or is about to.
     asleep: Vec<AtomicBool>,
 }
@@ -103,6 +106,7 @@ impl Crew {
                 operation: std::ptr::null(),
             }),
             ends: AtomicBool::new(false),
+            cores_for_all: thread::available_parallelism().is_ok_and(|cores| cores.get() > helpers),
             asleep: (0..helpers).map(|_| AtomicBool::new(false)).collect(),
         });
         let mut crew = Self {
@@ -181,7 +185,7 @@ impl Crew {
         state.fetch_and(!OPEN, Ordering::AcqRel);
         let mut looks = 0;
         while state.load(Ordering::Acquire) & HELPERS > 0 {
-            if looks < PATIENT_LOOKS {
+            if self.shared.cores_for_all && looks < PATIENT_LOOKS {
                 looks += 1;
                 std::hint::spin_loop();
             } else {
@@ -231,27 +235,30 @@ impl Shared {
             let state = self.state.load(ordering);
             (is_for(state, number) && round_of(state) != done).then_some(state)
         };
-        loop {
-            let begun = Instant::now();
-            while begun.elapsed() < LOOK_FOR {
-                for _ in 0..LOOKS {
-                    if let Some(state) = found(Ordering::Acquire) {
-                        return Some(state);
-                    }
-                    std::hint::spin_loop();
+        let begun = Instant::now();
+        while self.cores_for_all && begun.elapsed() < LOOK_FOR {
+            for _ in 0..LOOKS {
+                if let Some(state) = found(Ordering::Acquire) {
+                    return Some(state);
                 }
-                if self.ends.load(Ordering::Relaxed) {
-                    return None;
-                }
+                std::hint::spin_loop();
             }
-            // A caller that opens an operation sees the mark, or this sees the operation.
-            let asleep = self.asleep.get(number)?;
-            asleep.store(true, Ordering::SeqCst);
-            while found(Ordering::SeqCst).is_none() && !self.ends.load(Ordering::SeqCst) {
-                thread::park();
+            if self.ends.load(Ordering::Relaxed) {
+                return None;
             }
-            asleep.store(false, Ordering::SeqCst);
         }
+        // A caller that opens an operation sees the mark, or this sees the operation.
+        let asleep = self.asleep.get(number)?;
+        asleep.store(true, Ordering::SeqCst);
+        let next = loop {
+            let next = found(Ordering::SeqCst);
+            if next.is_some() || self.ends.load(Ordering::SeqCst) {
+                break next;
+            }
+            thread::park();
+        };
+        asleep.store(false, Ordering::SeqCst);
+        next
     }
 }
 

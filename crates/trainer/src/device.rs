@@ -42,7 +42,7 @@ pub struct DeviceChoice {
     pub backend: BackendName,
     /// The adapter, where the backend has several.
     pub device: DeviceName,
-    /// Threads of the CPU kernels; every core where absent.
+    /// Threads of the CPU kernels and of Burn's operations; every core where absent.
     pub threads: Option<usize>,
     /// How exactly the CPU kernels convolve.
     pub precision: Precision,
@@ -187,6 +187,11 @@ impl DeviceChoice {
         if self.backend != BackendName::Wgpu {
             model::backend::set_precision(self.precision)?;
             model::backend::set_threads(self.threads())?;
+            // Operations of Burn's own divide their work over rayon's one pool. Where that exists
+            // already, in a program that opens devices one after the other, it keeps its threads.
+            let _ = rayon::ThreadPoolBuilder::new()
+                .num_threads(self.threads())
+                .build_global();
         }
         if self.backend != BackendName::Wgpu && self.device != DeviceName::Default {
             return Err(DeviceError::OneDevice(self.backend.name()));

@@ -22,7 +22,9 @@ mod threads;
 /// Seeds of random shapes on which each operation is compared with its reference. A checker that
 /// makes the tests slow runs them with fewer.
 fn seeds() -> std::ops::Range<u64> {
-    0..std::env::var("CPU_KERNELS_CASES").map_or(200, |cases| cases.parse().unwrap())
+    let cases = std::env::var("CPU_KERNELS_CASES").map_or(200, |cases| cases.parse().unwrap());
+    assert!(cases > 0, "no case was asked for: nothing would be tested");
+    0..cases
 }
 
 /// Tries `case` with all of [`seeds`], and goes on until it could be tried as often as it should

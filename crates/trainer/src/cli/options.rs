@@ -69,7 +69,7 @@ pub struct DeviceOptions {
     /// over all of them.
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     device: Vec<String>,
-    /// Threads of the CPU kernels; every core if absent. Results do not depend on it.
+    /// Threads that compute on a CPU; every core if absent. Results do not depend on it.
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     /// fast or exact; fast if absent. Fast convolves by Winograd's algorithm where it pays, with
