@@ -20,6 +20,7 @@ mod recipes;
 mod report;
 mod runs;
 mod serve;
+mod signals;
 mod sweep;
 mod train;
 

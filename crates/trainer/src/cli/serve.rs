@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::Outcome;
 use super::options::Common;
+use super::signals;
 use crate::recipe;
 use crate::run::{self, RunFolder};
 use crate::screen;
@@ -62,7 +63,7 @@ impl Serve {
         let name = folder.name();
         let site = Site::new(folder, recipe, classifier, test);
         let (end, ended) = watch::channel(false);
-        ctrlc::set_handler(move || {
+        signals::on_end(move || {
             end.send_replace(true);
         })?;
         let address = server.address();

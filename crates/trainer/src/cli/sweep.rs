@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Outcome;
 use super::options::Common;
+use super::signals;
 use crate::progress::Verbosity;
 use crate::screen;
 use crate::statistics::percent_or_dash;
@@ -73,7 +74,7 @@ impl Sweep {
             None => plan.tasks.as_slice(),
         };
         let signals = Arc::new(AtomicUsize::new(0));
-        ctrlc::set_handler({
+        signals::on_end({
             let signals = signals.clone();
             move || {
                 signals.fetch_add(1, Ordering::SeqCst);

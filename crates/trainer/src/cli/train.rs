@@ -11,6 +11,7 @@ use model::NetworkKind;
 
 use super::Outcome;
 use super::options::{Common, DeviceOptions};
+use super::signals;
 use crate::recipe::{self, Override, Recipe};
 use crate::run::{self, Environment, RunState};
 use crate::screen;
@@ -210,10 +211,10 @@ const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// Stops the run after the current step at the first Ctrl-C, SIGTERM or SIGHUP, and the program at
 /// the second. Before there is a run, the first one stops the program.
-fn stop() -> Result<Arc<Stop>, ctrlc::Error> {
+fn stop() -> std::io::Result<Arc<Stop>> {
     let stop = Arc::new(Stop::default());
     let asked = OnceLock::new();
-    ctrlc::set_handler({
+    signals::on_end({
         let stop = stop.clone();
         move || {
             let first = *asked.get_or_init(Instant::now);

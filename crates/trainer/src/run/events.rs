@@ -1,5 +1,7 @@
 //! `events.jsonl`: everything that happens in a run, a JSON object a line.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde::Serialize;
@@ -44,6 +46,18 @@ pub enum Event<'a> {
     /// The run's end, an interrupt or an error, as in `result.json`.
     Ended(&'a RunResult),
 }
+
+/// Whether the events in `path` tell of a checkpoint.
+#[must_use]
+pub fn has_saved(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| {
+        let mut lines = BufReader::new(file).split(b'\n');
+        lines.any(|line| line.is_ok_and(|line| line.starts_with(SAVED)))
+    })
+}
+
+/// How a line of [`Event::Saved`] begins.
+const SAVED: &[u8] = b"{\"event\":\"saved\"";
 
 /// `events.jsonl`.
 #[derive(Debug)]

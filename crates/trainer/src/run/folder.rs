@@ -11,7 +11,7 @@ use super::error::RunError;
 use super::find::{LATEST, latest_target};
 #[cfg(unix)]
 use super::write::temporary_beside;
-use super::write::write_atomic;
+use super::write::{sync_folder, write_atomic};
 
 /// The file that makes a folder a run.
 pub(super) const CONFIG: &str = "config.toml";
@@ -50,7 +50,7 @@ impl RunFolder {
             .map_err(RunError::io("create", &folder.checkpoints()))
             .and_then(|()| point_latest(artifacts, &folder.name()));
         if prepared.is_err() {
-            folder.remove_if_empty()?;
+            folder.undo()?;
         }
         prepared.map(|()| folder)
     }
@@ -114,21 +114,21 @@ impl RunFolder {
         Ok(())
     }
 
-    /// Undoes [`RunFolder::create`] after a failed start: removes the folder where no file is in it, and
-    /// lets `latest` name what it named before. Returns whether the folder is gone.
+    /// Undoes [`RunFolder::create`] where the run did not come to its first step: removes the folder with
+    /// what is in it, and lets `latest` name what it named before. A folder with a checkpoint stays.
+    /// Returns whether the folder is gone.
     ///
     /// # Errors
-    /// [`RunError::Io`] where the folder is empty and yet cannot be removed.
-    pub fn remove_if_empty(&self) -> Result<bool, RunError> {
-        for folder in [self.checkpoints(), self.path.clone()] {
-            match fs::remove_dir(&folder) {
-                Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
-                Err(error) if error.kind() != ErrorKind::NotFound => {
-                    return Err(RunError::io("remove", &folder)(error));
-                }
-                _ => {}
+    /// [`RunError::Io`] where the folder cannot be removed.
+    pub fn undo(&self) -> Result<bool, RunError> {
+        match fs::remove_dir(self.checkpoints()) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => return Ok(false),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(RunError::io("remove", &self.checkpoints())(error));
             }
+            _ => {}
         }
+        fs::remove_dir_all(&self.path).map_err(RunError::io("remove", &self.path))?;
         let Some(artifacts) = self.path.parent() else {
             return Ok(true);
         };
@@ -141,6 +141,21 @@ impl RunFolder {
             }
         }
         Ok(true)
+    }
+
+    /// Flushes the names of its files to the disk, and its own name in the artifacts folder: what a run
+    /// has saved lasts only if it can be found.
+    ///
+    /// # Errors
+    /// [`RunError::Io`] where the system refuses.
+    pub fn sync(&self) -> Result<(), RunError> {
+        for folder in [Some(self.path.as_path()), self.path.parent()] {
+            let folder = folder
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            sync_folder(folder).map_err(RunError::io("flush", folder))?;
+        }
+        Ok(())
     }
 
     /// The folder itself.

@@ -32,7 +32,7 @@ mod write;
 
 pub use environment::{DataRecord, Environment, InitialWeights, Resumption, cpu_model};
 pub use error::RunError;
-pub use events::{Event, EventLog};
+pub use events::{Event, EventLog, has_saved};
 pub use find::resolve;
 pub use folder::RunFolder;
 pub use list::{RunSummary, list};

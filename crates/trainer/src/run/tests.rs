@@ -144,16 +144,15 @@ fn runs_that_start_at_once_never_share_a_folder() {
 fn a_failed_start_leaves_nothing_and_gives_latest_back() {
     let home = TempDir::new().unwrap();
     let only = RunFolder::create(home.path(), "smoke", noon()).unwrap();
-    assert!(only.remove_if_empty().unwrap());
+    assert!(only.undo().unwrap());
     assert!(names(home.path()).is_empty());
     let earlier = started(home.path(), "smoke");
     let failed = RunFolder::create(home.path(), "smoke", noon()).unwrap();
-    assert!(failed.remove_if_empty().unwrap());
+    assert!(failed.undo().unwrap());
     assert_eq!(resolve(home.path(), "latest").unwrap(), earlier.path());
-    assert!(
-        !earlier.remove_if_empty().unwrap(),
-        "a run with files stays"
-    );
+    fs::create_dir(earlier.checkpoints().join("step-1")).unwrap();
+    let gone = earlier.undo().unwrap();
+    assert!(!gone, "a run with a checkpoint stays");
     assert!(earlier.config().is_file());
 }
 

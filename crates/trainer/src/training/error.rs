@@ -28,28 +28,53 @@ const OUT_OF_MEMORY: [&str; 4] = [
     "can't allocate buffer",
 ];
 
+/// What to do first where the system refused to write.
+fn remedy(kind: Option<ErrorKind>) -> Option<&'static str> {
+    match kind? {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            Some("make room")
+        }
+        ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied => {
+            Some("make the folder writable")
+        }
+        _ => None,
+    }
+}
+
+/// What a run that ended has saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing yet.
+    Nothing,
+    /// Everything up to this checkpoint.
+    UpTo(Name),
+    /// Everything up to this checkpoint, which somebody has deleted or moved since.
+    Gone(Name),
+}
+
 /// What to do after a run ended: make room, or go on, where going on would help.
-fn advice(source: &TrainError, saved: &Option<Name>, folder: &Path) -> String {
-    let kept = match saved {
-        Some(name) => format!("\nThe run is saved up to {name}"),
-        None => "\nThe run had not saved anything yet".to_owned(),
+fn advice(source: &TrainError, kept: Kept, folder: &Path) -> String {
+    let kept = match kept {
+        Kept::UpTo(name) => format!("\nThe run is saved up to {name}"),
+        Kept::Nothing => "\nThe run had not saved anything yet".to_owned(),
+        Kept::Gone(name) => {
+            return format!(
+                "\nThe run was saved up to {name}, which is gone since; put it back and go on with \
+                 `trainer train --resume {}`, or start a new run",
+                shell::path(folder)
+            );
+        }
     };
     let run = shell::path(folder);
     let first = match source {
         TrainError::Loss { .. } | TrainError::Weights { .. } | TrainError::OutOfMemory { .. } => {
             return format!("{kept} in {run}");
         }
-        other => match other.io_kind() {
-            Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge) => {
-                "make room, then go on"
-            }
-            Some(ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied) => {
-                "make the folder writable, then go on"
-            }
-            _ => "go on",
-        },
+        other => {
+            remedy(other.io_kind()).map_or_else(String::new, |first| format!("{first}, then "))
+        }
     };
-    format!("{kept}; {first} with:\n  trainer train --resume {run}")
+    format!("{kept}; {first}go on with:\n  trainer train --resume {run}")
 }
 
 /// A run failed.
@@ -125,14 +150,35 @@ pub enum TrainError {
         batch_size: usize,
     },
     /// A run that was under way ended.
-    #[error("{source}{}", advice(.source, .saved, .folder))]
+    #[error("{source}{}", advice(.source, *.kept, .folder))]
     Ended {
         /// What ended it.
         source: Box<TrainError>,
-        /// The last checkpoint.
-        saved: Option<Name>,
+        /// What is saved.
+        kept: Kept,
         /// The run's folder.
         folder: PathBuf,
+    },
+    /// The system refused a file before the first step.
+    #[error("{source}; {first}, then give the same command again")]
+    NotStarted {
+        /// What it refused.
+        source: Box<TrainError>,
+        /// What to do first.
+        first: &'static str,
+    },
+    /// The checkpoints of a run that had saved some are gone.
+    #[error(
+        "{}: this run's checkpoints are gone, so it cannot go on; put them back, or start a new run with \
+         `trainer train --config {}`",
+        .folder.display(),
+        shell::path(.config)
+    )]
+    CheckpointsGone {
+        /// The run's folder.
+        folder: PathBuf,
+        /// Its recipe.
+        config: PathBuf,
     },
     /// A run that ended has nothing left to train.
     #[error("{} is finished; there is nothing to resume", .0.display())]
@@ -187,6 +233,17 @@ impl TrainError {
         Self::Load {
             path: path.to_owned(),
             reason: reason.to_string(),
+        }
+    }
+
+    /// This error with what to do, where it kept a run from its first step.
+    pub(super) fn before_the_first_step(self) -> Self {
+        match remedy(self.io_kind()) {
+            Some(first) => Self::NotStarted {
+                source: Box::new(self),
+                first,
+            },
+            None => self,
         }
     }
 

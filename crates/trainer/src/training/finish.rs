@@ -126,7 +126,7 @@ impl Run<'_> {
         let _ = session.log.note(&format!("error: {error}"));
         TrainError::Ended {
             source: Box::new(error),
-            saved: session.saver.last_saved(),
+            kept: session.saver.kept(),
             folder: self.folder.path().to_owned(),
         }
     }

@@ -169,19 +169,19 @@ pub fn train(
             if let Some(checkpoint) = &resumed.checkpoint {
                 checkpoint.check(&identity)?;
             }
+            // The record first: weights are removed only once the run is sure to go on.
+            let note = start::note_resumption(&resumed.folder, recipe, options, names, &data, step)
+                .map_err(TrainError::before_the_first_step)?;
             resumed.folder.reopen()?;
-            start::note_resumption(&resumed.folder, options, names, step)?;
-            (
-                resumed.folder,
-                resumed.lock,
-                resumed.checkpoint,
-                resumed.remarks,
-            )
+            let mut remarks = resumed.remarks;
+            remarks.extend(note);
+            (resumed.folder, resumed.lock, resumed.checkpoint, remarks)
         }
         None => {
             let remarks: Vec<String> = initial.iter().map(initial::remark).collect();
             let folder = start::start_folder(recipe, options, names, &data, initial)?;
-            let lock = RunLock::take(&folder)?;
+            let lock =
+                RunLock::take(&folder).map_err(|error| start::undone(&folder, error.into()))?;
             (folder, lock, None, remarks)
         }
     };
@@ -232,7 +232,13 @@ impl Run<'_> {
         for remark in remarks {
             self.options.verbosity.note(remark);
         }
-        let (session, learner) = self.start(network, checkpoint)?;
+        let (session, learner) = self.start(network, checkpoint).map_err(|error| {
+            if self.options.resume.is_some() {
+                error.before_the_first_step()
+            } else {
+                start::undone(self.folder, error)
+            }
+        })?;
         let session = Arc::new(Mutex::new(session));
         let fitted = self.start_log(&session, remarks).and_then(|()| {
             catch_unwind(AssertUnwindSafe(|| {

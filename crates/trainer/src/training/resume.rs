@@ -24,7 +24,8 @@ impl Resumed {
     /// its checkpoints is whole.
     pub fn find(artifacts: &std::path::Path, name: &str) -> Result<Self, TrainError> {
         let folder = RunFolder::open(run::resolve(artifacts, name)?)?;
-        if !folder.environment().exists() {
+        let store = Store::new(folder.checkpoints());
+        if !folder.environment().exists() && store.names()?.is_empty() {
             return Err(RunError::NotBegun {
                 path: folder.path().to_owned(),
                 config: folder.config(),
@@ -38,7 +39,6 @@ impl Resumed {
         {
             return Err(TrainError::AlreadyFinished(folder.path().to_owned()));
         }
-        let store = Store::new(folder.checkpoints());
         let found = store.latest()?;
         let mut remarks: Vec<String> = found.refused.iter().map(ToString::to_string).collect();
         match &found.checkpoint {
@@ -46,6 +46,12 @@ impl Resumed {
                 store.set_aside(&found.refused)?;
                 remarks.extend(missing_tables(&folder, checkpoint));
                 remarks.push(format!("going on from {}", checkpoint.path.display()));
+            }
+            None if run::has_saved(&folder.events()) => {
+                return Err(TrainError::CheckpointsGone {
+                    folder: folder.path().to_owned(),
+                    config: folder.config(),
+                });
             }
             None => remarks.push(format!(
                 "{} was cut off before its first checkpoint and begins again",
@@ -67,6 +73,8 @@ fn missing_tables(folder: &RunFolder, checkpoint: &Checkpoint) -> Vec<String> {
     [
         (folder.metrics(), manifest.tables.metrics),
         (folder.steps(), manifest.tables.steps),
+        (folder.events(), manifest.tables.events),
+        (folder.tensorboard(), manifest.tables.tensorboard),
     ]
     .into_iter()
     .filter(|(table, length)| *length > 0 && !table.exists())

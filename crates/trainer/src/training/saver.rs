@@ -7,7 +7,10 @@ use burn::tensor::{Bytes, Tensor};
 use burn_train::Learner;
 use burn_train::metric::store::EventStoreClient;
 
-use super::checkpoint::{BEST, FORMAT, Identity, Keep, Mailbox, Manifest, Name, Store};
+use super::checkpoint::{
+    BEST, CheckpointError, FORMAT, Identity, Keep, Mailbox, Manifest, Name, Store,
+};
+use super::error::Kept;
 use super::record::{Figures, Place, Record};
 use super::tables::Tables;
 use super::{Classifier, TrainError};
@@ -26,12 +29,14 @@ pub struct Saver {
 }
 
 /// A checkpoint that was written.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Saved {
     /// Its name.
     pub name: Name,
     /// How long training waited for it.
     pub took: Duration,
+    /// Why something older, which is not kept, could not be deleted.
+    pub left: Option<CheckpointError>,
 }
 
 impl Saver {
@@ -79,9 +84,13 @@ impl Saver {
         self.last.is_some_and(|(last, _)| last == place)
     }
 
-    /// The last checkpoint.
-    pub fn last_saved(&self) -> Option<Name> {
-        self.last.map(|(_, name)| name)
+    /// What of the run is on the disk.
+    pub fn kept(&self) -> Kept {
+        match self.last {
+            None => Kept::Nothing,
+            Some((_, name)) if self.store.path(name).is_dir() => Kept::UpTo(name),
+            Some((_, name)) => Kept::Gone(name),
+        }
     }
 
     /// Keeps the weights of a new best epoch for the next checkpoint.
@@ -136,14 +145,16 @@ impl Saver {
         let name = self.store.commit(manifest, &parts)?;
         self.last = Some((place, name));
         self.last_time = Instant::now();
-        self.store.sweep(&Keep {
+        let swept = self.store.sweep(&Keep {
             newest: self.spec.keep,
             best: record.best.map(|best| best.step),
             every_steps: self.spec.keep_every as u64 * self.steps_per_epoch,
-        })?;
+        });
         Ok(Saved {
             name,
             took: start.elapsed(),
+            // What cannot be deleted is no reason to end a run that is saved.
+            left: swept.err(),
         })
     }
 }

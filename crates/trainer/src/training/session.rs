@@ -152,6 +152,9 @@ impl Session {
             saved.name,
             1e3 * saved.took.as_secs_f64()
         ))?;
+        if let Some(left) = &saved.left {
+            self.log.note(&format!("{left}; it stays there"))?;
+        }
         self.tables.event(&Event::Saved {
             step: self.record.steps,
             checkpoint: saved.name.to_string(),

@@ -30,6 +30,32 @@ pub(super) fn start_folder(
 ) -> Result<RunFolder, TrainError> {
     let now = SystemTime::now();
     let folder = RunFolder::create(&options.artifacts, &recipe.name, now)?;
+    let written = environment(recipe, options, device, data, initial_weights, now)
+        .write(&folder.environment())
+        // Last, since a run with a recipe can be resumed, and resuming reads the other file.
+        .and_then(|()| run::write_atomic(&folder.config(), recipe.to_toml().as_bytes()));
+    match written {
+        Ok(()) => Ok(folder),
+        Err(error) => Err(undone(&folder, error.into())),
+    }
+}
+
+/// `error`, which kept the run in `folder` from its first step, after the folder is gone again.
+pub(super) fn undone(folder: &RunFolder, error: TrainError) -> TrainError {
+    // The first error is the one to report.
+    let _ = folder.undo();
+    error.before_the_first_step()
+}
+
+/// What a run that begins `now` runs on.
+fn environment(
+    recipe: &Recipe,
+    options: &TrainOptions,
+    device: String,
+    data: &Data,
+    initial_weights: Option<InitialWeights>,
+    now: SystemTime,
+) -> Environment {
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
@@ -55,10 +81,6 @@ pub(super) fn start_folder(
         started: Environment::timestamp(now),
         resumptions: Vec::new(),
     }
-    .write(&folder.environment())?;
-    // Last, since a run with a recipe can be resumed, and resuming reads the other file.
-    run::write_atomic(&folder.config(), recipe.to_toml().as_bytes())?;
-    Ok(folder)
 }
 
 /// A number of things that a word names.
@@ -67,15 +89,33 @@ fn counted(number: u64, word: &str) -> String {
     format!("{number} {word}{ending}")
 }
 
-/// Notes in the run's record that it goes on after `step` steps, and on what.
+/// Notes in the run's record that it goes on after `step` steps, and on what. A record that cannot be read
+/// is begun anew, which the returned line says: the run does not depend on it.
 pub(super) fn note_resumption(
     folder: &RunFolder,
+    recipe: &Recipe,
     options: &TrainOptions,
     device: String,
+    data: &Data,
     step: u64,
-) -> Result<(), TrainError> {
+) -> Result<Option<String>, TrainError> {
     let path = folder.environment();
-    let mut environment = Environment::read(&path)?;
+    let (mut environment, remark) = match Environment::read(&path) {
+        Ok(environment) => (environment, None),
+        Err(error) => (
+            environment(
+                recipe,
+                options,
+                device.clone(),
+                data,
+                None,
+                SystemTime::now(),
+            ),
+            Some(format!(
+                "{error}; the record of what the run began on is lost, and is begun anew"
+            )),
+        ),
+    };
     environment.resumptions.push(Resumption {
         step,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -87,7 +127,8 @@ pub(super) fn note_resumption(
         command: std::env::args().collect(),
         started: Environment::timestamp(SystemTime::now()),
     });
-    Ok(environment.write(&path)?)
+    environment.write(&path)?;
+    Ok(remark)
 }
 
 impl Run<'_> {

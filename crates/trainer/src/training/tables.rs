@@ -34,7 +34,7 @@ impl Tables {
             .ok()
             .and_then(|environment| environment.started.parse::<jiff::Timestamp>().ok())
             .map_or(0.0, |started| started.as_second() as f64);
-        Ok(Self {
+        let tables = Self {
             metrics: CsvLog::resume(&folder.metrics(), lengths.metrics)?,
             steps: CsvLog::resume(&folder.steps(), lengths.steps)?,
             events: EventLog::resume(&folder.events(), lengths.events)?,
@@ -45,7 +45,9 @@ impl Tables {
             )?,
             clock: (Instant::now(), started + seconds),
             flushed: Instant::now(),
-        })
+        };
+        folder.sync()?;
+        Ok(tables)
     }
 
     fn now(&self) -> f64 {

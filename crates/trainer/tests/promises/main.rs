@@ -3,6 +3,7 @@
 
 mod beyond;
 mod compare;
+mod damage;
 mod devices;
 mod documents;
 #[cfg(unix)]

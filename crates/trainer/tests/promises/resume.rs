@@ -27,6 +27,25 @@ impl Running {
         Self::wait_for_folder(artifacts, child, before.as_deref())
     }
 
+    /// As [`Running::start`], by a program that ignores SIGHUP, such as `nohup`.
+    fn start_under_nohup(artifacts: &Path, extra: &[&str]) -> Self {
+        let trainer = command(artifacts, &[&SMALL[..], extra].concat());
+        let child = Command::new("sh")
+            .args(["-c", "trap '' HUP; exec \"$@\"", "sh"])
+            .arg(trainer.get_program())
+            .args(trainer.get_args())
+            .envs(
+                trainer
+                    .get_envs()
+                    .filter_map(|(name, value)| Some((name, value?))),
+            )
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self::wait_for_folder(artifacts, child, None)
+    }
+
     /// Goes on with the latest run.
     pub fn resume(artifacts: &Path) -> Self {
         let child = command(artifacts, &["--resume", "latest"])
@@ -152,7 +171,9 @@ fn each_signal_saves_the_step_exits_130_and_the_run_resumes_to_the_same_end() {
     let artifacts = artifacts.path();
     let long = ["--epochs", "12"];
     let whole = finished(artifacts, &long);
-    for signal in ["-INT", "-TERM", "-HUP"] {
+    // These tests may themselves have been started by a program that ignores SIGHUP.
+    let hang_up = (!hang_up_is_ignored()).then_some("-HUP");
+    for signal in ["-INT", "-TERM"].into_iter().chain(hang_up) {
         let mut running = Running::start(artifacts, &long);
         running.wait_for_step(13);
         assert_eq!(running.signal(signal), Some(130), "{signal}");
@@ -167,6 +188,22 @@ fn each_signal_saves_the_step_exits_130_and_the_run_resumes_to_the_same_end() {
     let again = trainer(artifacts, &["--resume", "latest"]);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stderr).contains("finished"));
+}
+
+/// Whether this process ignores SIGHUP, and so each that it starts.
+fn hang_up_is_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap() & 1 == 1
+}
+
+#[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let mut running = Running::start_under_nohup(artifacts.path(), &["--epochs", "4"]);
+    running.wait_for_step(13);
+    assert_eq!(running.signal("-HUP"), Some(0));
+    assert_eq!(result(&running.run)["state"], "finished");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Eval;
 use crate::cli::Outcome;
 use crate::cli::options::Common;
+use crate::cli::signals;
 use crate::evaluation::{self, EvaluationError};
 use crate::progress;
 use crate::robustness::{Row, Subject, mean_accuracy};
@@ -38,7 +39,7 @@ impl Eval {
             tta: self.tta,
         };
         let stopped = Arc::new(AtomicBool::new(false));
-        ctrlc::set_handler({
+        signals::on_end({
             let stopped = stopped.clone();
             move || stopped.store(true, Ordering::SeqCst)
         })?;

@@ -146,23 +146,26 @@ impl<F: FileSystem> Store<F> {
     /// is called after [`Store::commit`], so that something whole and newer is there.
     ///
     /// # Errors
-    /// [`CheckpointError::Io`] with what could not be deleted.
+    /// [`CheckpointError::Io`] with the first thing that could not be deleted, after the others were.
     pub fn sweep(&self, keep: &Keep) -> Result<(), CheckpointError> {
+        let mut first = Ok(());
         for (newer, name) in self.names()?.into_iter().enumerate() {
             if keep.keeps(name, newer) {
                 continue;
             }
             // First it loses its name at once: one that is half deleted is no altered checkpoint.
             let (path, deleted) = (self.path(name), self.folder.join(name.deleted()));
-            unless_absent(self.files.rename(&path, &deleted))
-                .map_err(CheckpointError::io("delete", &path))?;
+            first = first.and(
+                unless_absent(self.files.rename(&path, &deleted))
+                    .map_err(CheckpointError::io("delete", &path)),
+            );
         }
         for entry in self.entries()? {
             if name::is_leftover(&entry) {
-                self.remove(&self.folder.join(entry))?;
+                first = first.and(self.remove(&self.folder.join(entry)));
             }
         }
-        Ok(())
+        first
     }
 
     /// The checkpoints' names, the newest first.
@@ -228,19 +231,26 @@ impl<F: FileSystem> Store<F> {
         })
     }
 
-    /// Deletes a folder of files, if it is there.
-    pub(super) fn remove(&self, folder: &Path) -> Result<(), CheckpointError> {
-        let failed = || CheckpointError::io("delete", folder);
-        let entries = match fs::read_dir(folder) {
+    /// Deletes a folder with what is in it, or a file in its place, if it is there. Others may have put
+    /// something into it: an indexer its folder of previews.
+    pub(super) fn remove(&self, path: &Path) -> Result<(), CheckpointError> {
+        let failed = || CheckpointError::io("delete", path);
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(failed()(error)),
+            Ok(metadata) if !metadata.is_dir() => {
+                return unless_absent(self.files.remove_file(path)).map_err(failed());
+            }
+            Ok(_) => {}
+        }
+        let entries = match fs::read_dir(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
             other => other.map_err(failed())?,
         };
         for entry in entries {
-            let path = entry.map_err(failed())?.path();
-            unless_absent(self.files.remove_file(&path))
-                .map_err(CheckpointError::io("delete", &path))?;
+            self.remove(&entry.map_err(failed())?.path())?;
         }
-        unless_absent(self.files.remove_folder(folder)).map_err(failed())
+        unless_absent(self.files.remove_folder(path)).map_err(failed())
     }
 
     /// Reads a file of a checkpoint.

@@ -81,7 +81,7 @@ pub enum CheckpointError {
         what: &'static str,
     },
     /// A part that is whole cannot be loaded.
-    #[error("{}: {part} cannot be loaded: {reason}", .path.display())]
+    #[error("{}: {part} cannot be loaded: {reason}; move this checkpoint away to go on from an older one, or start a new run", .path.display())]
     Load {
         /// The checkpoint.
         path: PathBuf,

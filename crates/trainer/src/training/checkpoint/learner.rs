@@ -3,6 +3,7 @@
 //! A Learner gives the state of its optimiser and its schedule to a checkpointer only. The one here
 //! keeps what it is given instead of writing it, so that all parts go into one checkpoint.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -140,9 +141,11 @@ pub(crate) fn load_learner(
     let classifier = ModuleRecord::from_bytes(bytes(MODEL)?)
         .and_then(|record| classifier.try_load_record(record))
         .map_err(|error| misfit(MODEL, error.to_string()))?;
-    let optimizer = OptimizerRecord::from_bytes(bytes(OPTIMIZER)?)
-        .map(|record| optimizer.load_record(record))
+    let record = OptimizerRecord::from_bytes(bytes(OPTIMIZER)?)
         .map_err(|error| misfit(OPTIMIZER, error.to_string()))?;
+    // Burn panics at a state whose shape is not its own.
+    let optimizer = catch_unwind(AssertUnwindSafe(|| optimizer.load_record(record)))
+        .map_err(|_| misfit(OPTIMIZER, "it is of other shapes".to_owned()))?;
     let record = LrSchedulerRecord::from_bytes(bytes(SCHEDULE)?)
         .map_err(|error| misfit(SCHEDULE, error.to_string()))?;
     let schedule = schedule.load_record(record);
