@@ -55,11 +55,11 @@ pub mod source;
 pub mod split;
 pub mod synthetic;
 
-pub use augment::{Augmentation, Border};
+pub use augment::{Augmentation, Border, View};
 pub use corruption::{Corruption, Severity};
 pub use dataset::{CifarDataset, CifarItem, Images};
 pub use error::{Attempt, Error};
-pub use loader::{Epoch, HostBatch, Loader, LoaderConfig};
+pub use loader::{Epoch, HostBatch, Loader, LoaderConfig, Seen};
 pub use normalize::Normalization;
 pub use prefetch::Prefetcher;
 pub use progress::{Event, Progress, Silent};

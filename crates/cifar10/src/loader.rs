@@ -3,9 +3,10 @@
 //! A [`Loader`] has no state. The order of an epoch is a pure function of (seed, epoch), and any
 //! step of it can be asked for directly, which is how a run resumes inside an epoch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::augment::{self, Augmentation, Border, Mix, Place};
+use crate::augment::{self, Augmentation, Border, Mix, Place, View};
 use crate::dataset::Images;
 use crate::error::Error;
 use crate::normalize::Normalization;
@@ -92,6 +93,17 @@ impl HostBatch {
     }
 }
 
+/// An image of an epoch as a batch shows it, for a device that holds the images and makes batches itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Its place in the whole set.
+    pub index: usize,
+    /// Its class, from 0 to 9.
+    pub label: u8,
+    /// How it is seen.
+    pub view: View,
+}
+
 /// Makes batches of a set of images or a part of it. Cloning is cheap and shares everything.
 #[derive(Debug, Clone)]
 pub struct Loader {
@@ -146,6 +158,18 @@ impl Loader {
     #[must_use]
     pub fn config(&self) -> &LoaderConfig {
         &self.config
+    }
+
+    /// The whole set, of which the loader may list a part.
+    #[must_use]
+    pub fn images(&self) -> &Images {
+        &self.images
+    }
+
+    /// The images that it lists, as places in the whole set.
+    #[must_use]
+    pub fn indices(&self) -> &[usize] {
+        &self.indices
     }
 
     /// The same images in the listed order, `batch_size` of them, with or without their augmentations.
@@ -262,6 +286,38 @@ impl Epoch {
         Ok(())
     }
 
+    /// The images of the steps in `steps` as their batches show them, one after the other; nothing
+    /// where the augmentations change more than places ([`View::covers`]).
+    ///
+    /// # Errors
+    /// [`Error::Step`] beyond the epoch's end.
+    pub fn seen(&self, steps: Range<usize>) -> Result<Option<Vec<Seen>>, Error> {
+        let config = &self.loader.config;
+        if !View::covers(&config.augmentations) {
+            return Ok(None);
+        }
+        if steps.end > self.steps() {
+            return Err(Error::Step {
+                step: steps.end.saturating_sub(1),
+                steps: self.steps(),
+            });
+        }
+        let (all, size) = (self.order(), config.batch_size);
+        let images = all.iter().take(steps.end * size).skip(steps.start * size);
+        let seen = images.map(|&index| {
+            let (_, label) = self.stored(index)?;
+            let view = View::draw(&config.augmentations, self.place(index));
+            Ok(Seen { index, label, view })
+        });
+        seen.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// An image's bytes and its label.
+    fn stored(&self, index: usize) -> Result<(&[u8; IMAGE_BYTES], u8), Error> {
+        let stored = self.loader.images.get(index);
+        stored.ok_or_else(|| Error::Loader(format!("image {index} does not exist")))
+    }
+
     fn place(&self, index: usize) -> Place {
         Place {
             seed: self.loader.config.seed,
@@ -273,9 +329,7 @@ impl Epoch {
     /// Writes an image as this epoch shows it, before anything is mixed in, and gives its label.
     fn image(&self, index: usize, output: &mut [f32; IMAGE_BYTES]) -> Result<u8, Error> {
         let Loader { config, tables, .. } = &self.loader;
-        let Some((image, label)) = self.loader.images.get(index) else {
-            return Err(Error::Loader(format!("image {index} does not exist")));
-        };
+        let (image, label) = self.stored(index)?;
         augment::apply(
             &config.augmentations,
             self.place(index),

@@ -122,7 +122,7 @@ impl Layer {
         self.report("y", "chosen", seconds(client, y)?);
         let dx = || convolve_back(client, dy, weight, None, shape);
         self.report("dx", "chosen", seconds(client, dx)?);
-        let dw = || weight_gradient(client, x, dy, shape);
+        let dw = || weight_gradient(client, x, dy, shape).added(client);
         self.report("dw", "chosen", seconds(client, dw)?);
         Ok(())
     }
@@ -165,7 +165,7 @@ impl Layer {
             }
             for cubes in [256, 1024] {
                 let time = seconds(client, || {
-                    weight_gradient_with(client, x, dy, shape, tile, cubes)
+                    weight_gradient_with(client, x, dy, shape, tile, cubes).added(client)
                 })?;
                 results.push((time, format!("{tile:?} {cubes}")));
             }

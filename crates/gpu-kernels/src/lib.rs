@@ -7,6 +7,7 @@
 //! | `norm` | normalisation and its gradients |
 //! | `activation` | what follows them |
 //! | `pool` | largest and mean values of windows |
+//! | `images` | batches of images that live on the device |
 //! | `loss` | cross-entropy |
 //! | `update` | the optimiser's step |
 //!
@@ -22,14 +23,18 @@
 
 pub mod activation;
 pub mod conv;
+pub mod images;
+mod launches;
 pub mod loss;
+mod many;
 pub mod moments;
 pub mod norm;
 pub mod pool;
 mod rows;
 pub mod update;
 
-pub use rows::sums;
+pub use launches::launches;
+pub use rows::{Parts, add_parts, sums};
 
 use cubecl::prelude::*;
 use cubecl::server::MemoryLayoutDescriptor;

@@ -7,8 +7,8 @@
 
 use cubecl::prelude::*;
 
-use crate::Buffer;
-use crate::rows::{Rows, UNITS, elementwise, rows_here, together};
+use crate::rows::{Rows, UNITS, rows_here, together};
+use crate::{Buffer, many};
 
 #[cube(launch_unchecked)]
 fn moments_kernel<N: Size>(
@@ -243,52 +243,84 @@ pub fn affine(
     affine
 }
 
-#[cube(launch_unchecked)]
-fn follow_kernel(
-    mean: &[f32],
-    variance: &[f32],
-    batch_mean: &[f32],
-    batch_variance: &[f32],
-    new_mean: &mut [f32],
-    new_variance: &mut [f32],
+/// Running means and variances that follow a batch: what they are made of, and room for them.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    running: [Buffer; 2],
+    batch: [Buffer; 2],
     keep: f32,
-    take_mean: f32,
-    take_variance: f32,
-) {
-    let at = ABSOLUTE_POS;
-    if at < new_mean.len() {
-        new_mean[at] = mean[at] * keep + batch_mean[at] * take_mean;
-        new_variance[at] = variance[at] * keep + batch_variance[at] * take_variance;
+    take: [f32; 2],
+    /// The new mean and variance, once [`follow`] has made them.
+    pub new: [Buffer; 2],
+}
+
+impl Follow {
+    /// Running means and variances times `keep`, plus those of a batch times their factors, still to be made. All
+    /// buffers are equally long.
+    #[must_use]
+    pub fn new(
+        client: &Client,
+        running: [Buffer; 2],
+        batch: [Buffer; 2],
+        keep: f32,
+        take: [f32; 2],
+    ) -> Self {
+        let new = Buffer::several(client, [running[0].length; 2]);
+        Self {
+            running,
+            batch,
+            keep,
+            take,
+            new,
+        }
     }
 }
 
-/// Running means and variances times `keep`, plus those of a batch times their factors.
-pub fn follow(
-    client: &Client,
-    running: [&Buffer; 2],
-    batch: [&Buffer; 2],
-    keep: f32,
-    take: [f32; 2],
-) -> [Buffer; 2] {
-    let channels = running[0].length;
-    let new = Buffer::several(client, [channels; 2]);
-    let (count, dim) = elementwise(channels);
-    // SAFETY: the kernel stays below the length that all six have.
-    unsafe {
-        follow_kernel::launch_unchecked(
-            client,
-            count,
-            dim,
-            running[0].argument(1),
-            running[1].argument(1),
-            batch[0].argument(1),
-            batch[1].argument(1),
-            new[0].argument(1),
-            new[1].argument(1),
-            keep,
-            take[0],
-            take[1],
-        );
+#[cube(launch_unchecked)]
+fn follow_kernel(
+    running: &Sequence<Box<[f32]>>,
+    batch: &Sequence<Box<[f32]>>,
+    new: &mut Sequence<Box<[f32]>>,
+    keep: &Sequence<f32>,
+    take: &Sequence<f32>,
+    #[comptime] tensors: usize,
+) {
+    #[unroll]
+    for i in 0..tensors {
+        if CUBE_POS_Y == i as u32 {
+            let at = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
+            let running = running.index(i);
+            let batch = batch.index(i);
+            let new = new.index_mut(i);
+            if at < new.len() {
+                new[at] = running[at] * keep[i] + batch[at] * take[i];
+            }
+        }
     }
-    new
+}
+
+/// Makes running means and variances, several with one kernel.
+pub fn follow(client: &Client, follows: &[Follow]) {
+    for follows in follows.chunks((many::at_once(client, 3) / 2).max(1)) {
+        let of = |buffers: fn(&Follow) -> &[Buffer; 2]| {
+            let buffers = follows.iter().flat_map(buffers);
+            buffers.map(|buffer| buffer.argument(1)).collect()
+        };
+        let longest = follows.iter().map(|follow| follow.new[0].length).max();
+        let tensors = 2 * follows.len();
+        // SAFETY: for each tensor the kernel stays below the length that its three buffers have.
+        unsafe {
+            follow_kernel::launch_unchecked(
+                client,
+                CubeCount::new_2d(longest.unwrap_or(0).div_ceil(UNITS) as u32, tensors as u32),
+                CubeDim::new_1d(UNITS as u32),
+                of(|follow| &follow.running),
+                of(|follow| &follow.batch),
+                of(|follow| &follow.new),
+                follows.iter().flat_map(|follow| [follow.keep; 2]).collect(),
+                follows.iter().flat_map(|follow| follow.take).collect(),
+                tensors,
+            );
+        }
+    }
 }

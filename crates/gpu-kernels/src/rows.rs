@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use crate::{Buffer, width};
+use crate::{Buffer, many, width};
 
 /// Units of a cube that reads rows.
 pub(crate) const UNITS: usize = 256;
@@ -141,8 +141,9 @@ fn sums_kernel<N: Size>(
     }
 }
 
-/// The sum of each column of `x`, `[rows, channels]`. With `gate`, only values count where that is above zero.
-pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize) -> Buffer {
+/// The sum of each column of `x`, `[rows, channels]`, in parts that are still to be added. With `gate`, only values
+/// count where that is above zero.
+pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize) -> Parts {
     let rows = Rows::new(x.length / channels, channels);
     let of = rows.width;
     let partial = Buffer::new(client, rows.cubes * channels);
@@ -163,59 +164,122 @@ pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize)
             rows.units,
         );
     }
-    if rows.cubes == 1 {
-        partial
-    } else {
-        add_parts(client, &partial, rows.cubes, channels)
-    }
+    Parts::new(client, partial, rows.cubes)
 }
 
 /// Units of a cube of [`add_parts`]: so many sums, each by so many units.
 const SUMS: usize = 32;
 const UNITS_PER_SUM: usize = 8;
+/// The most cubes of a tensor of [`add_parts`]. Where it has more sums, each cube makes several times its own.
+const CUBES: usize = 1_024;
 
-/// The sums of `parts` parts of `length` numbers each, in an order that never changes.
+/// Sums in parts that are still to be added, with room for the whole.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    partial: Buffer,
+    parts: usize,
+    /// The whole sums, once [`add_parts`] has made them.
+    pub total: Buffer,
+}
+
+impl Parts {
+    /// Sums of which `partial` holds `parts` parts, one after the other. One part is the whole.
+    pub(crate) fn new(client: &Client, partial: Buffer, parts: usize) -> Self {
+        let total = if parts == 1 {
+            partial.clone()
+        } else {
+            Buffer::new(client, partial.length / parts)
+        };
+        Self {
+            partial,
+            parts,
+            total,
+        }
+    }
+
+    /// Numbers of the parts that are still to be added; 0 where nothing is.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        if self.parts == 1 {
+            0
+        } else {
+            self.partial.length
+        }
+    }
+
+    /// The whole sums, by a kernel of their own.
+    #[must_use]
+    pub fn added(self, client: &Client) -> Buffer {
+        add_parts(client, std::slice::from_ref(&self));
+        self.total
+    }
+}
+
 #[cube(launch_unchecked)]
-fn add_parts_kernel(partial: &[f32], total: &mut [f32], parts: u32, length: u32) {
+fn add_parts_kernel(
+    partial: &Sequence<Box<[f32]>>,
+    total: &mut Sequence<Box<[f32]>>,
+    parts: &Sequence<u32>,
+    #[comptime] tensors: usize,
+) {
     let mut shared = Shared::<[f32]>::new_slice(comptime!(SUMS * UNITS_PER_SUM));
     let unit = UNIT_POS as usize;
     let of = unit % SUMS;
     let by = unit / SUMS;
-    let at = CUBE_POS * SUMS + of;
-    let mut sum = 0.0f32;
-    if at < length as usize {
-        let mut part = by;
-        while part < parts as usize {
-            sum += partial[part * length as usize + at];
-            part += UNITS_PER_SUM;
+    #[unroll]
+    for i in 0..tensors {
+        if CUBE_POS_Y == i as u32 {
+            let partial = partial.index(i);
+            let total = total.index_mut(i);
+            let length = total.len();
+            let parts = parts[i] as usize;
+            // The same for all units of a cube, which wait for each other.
+            let mut first = CUBE_POS_X as usize * SUMS;
+            while first < length {
+                let at = first + of;
+                let mut sum = 0.0f32;
+                if at < length {
+                    let mut part = by;
+                    while part < parts {
+                        sum += partial[part * length + at];
+                        part += UNITS_PER_SUM;
+                    }
+                }
+                sync_cube();
+                shared[unit] = sum;
+                sync_cube();
+                if by == 0 && at < length {
+                    let mut all = 0.0f32;
+                    #[unroll]
+                    for j in 0..UNITS_PER_SUM {
+                        all += shared[comptime!(j * SUMS) + of];
+                    }
+                    total[at] = all;
+                }
+                first += CUBE_COUNT_X as usize * SUMS;
+            }
         }
-    }
-    shared[unit] = sum;
-    sync_cube();
-    if by == 0 && at < length as usize {
-        let mut all = 0.0f32;
-        #[unroll]
-        for i in 0..UNITS_PER_SUM {
-            all += shared[comptime!(i * SUMS) + of];
-        }
-        total[at] = all;
     }
 }
 
-/// The sums of `parts` parts of `length` numbers each.
-pub(crate) fn add_parts(client: &Client, partial: &Buffer, parts: usize, length: usize) -> Buffer {
-    let total = Buffer::new(client, length);
-    // SAFETY: the kernel reads below `parts * length` and writes below `length`.
-    unsafe {
-        add_parts_kernel::launch_unchecked(
-            client,
-            cubes(length.div_ceil(SUMS)),
-            CubeDim::new_1d((SUMS * UNITS_PER_SUM) as u32),
-            partial.argument(1),
-            total.argument(1),
-            parts as u32,
-            length as u32,
-        );
+/// Adds the parts of several tensors' sums with one kernel, in an order that never changes.
+pub fn add_parts(client: &Client, sums: &[Parts]) {
+    let waiting: Vec<&Parts> = sums.iter().filter(|sums| sums.waiting() > 0).collect();
+    for sums in waiting.chunks(many::at_once(client, 2)) {
+        let longest = sums.iter().map(|sums| sums.total.length).max();
+        let across = longest.unwrap_or(0).div_ceil(SUMS).clamp(1, CUBES);
+        // SAFETY: for each tensor the kernel writes below the length of its total, and reads below that times its
+        // parts, which is the length of the other buffer.
+        unsafe {
+            add_parts_kernel::launch_unchecked(
+                client,
+                CubeCount::new_2d(across as u32, sums.len() as u32),
+                CubeDim::new_1d((SUMS * UNITS_PER_SUM) as u32),
+                sums.iter().map(|sums| sums.partial.argument(1)).collect(),
+                sums.iter().map(|sums| sums.total.argument(1)).collect(),
+                sums.iter().map(|sums| sums.parts as u32).collect(),
+                sums.len(),
+            );
+        }
     }
-    total
 }

@@ -1,38 +1,12 @@
-//! The optimiser's step, and the gradient before a rectifier.
+//! The optimiser's step for many tensors at once, and the gradient before a rectifier.
 
 use cubecl::prelude::*;
 
-use crate::Buffer;
 use crate::rows::elementwise;
-
-#[cube(launch_unchecked)]
-fn sgd_kernel(
-    weight: &[f32],
-    gradient: &[f32],
-    velocity: &[f32],
-    new_weight: &mut [f32],
-    new_velocity: &mut [f32],
-    lr: f32,
-    momentum: f32,
-    weight_decay: f32,
-    #[comptime] nesterov: bool,
-) {
-    let at = ABSOLUTE_POS;
-    if at < new_weight.len() {
-        let w = weight[at];
-        let g = fma(weight_decay, w, gradient[at]);
-        let v = fma(momentum, velocity[at], g);
-        let mut direction = v;
-        if comptime!(nesterov) {
-            direction = fma(momentum, v, g);
-        }
-        new_velocity[at] = v;
-        new_weight[at] = fma(-lr, direction, w);
-    }
-}
+use crate::{Buffer, many};
 
 /// Settings of [`sgd`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sgd {
     /// The learning rate.
     pub lr: f32,
@@ -44,35 +18,105 @@ pub struct Sgd {
     pub nesterov: bool,
 }
 
-/// Weights and velocity after a step of stochastic gradient descent.
-pub fn sgd(
-    client: &Client,
-    weight: &Buffer,
-    gradient: &Buffer,
-    velocity: &Buffer,
+/// A tensor's step of stochastic gradient descent: what it reads, and room for what it writes.
+#[derive(Clone, Debug)]
+pub struct Step {
+    weight: Buffer,
+    gradient: Buffer,
+    velocity: Buffer,
     settings: Sgd,
-) -> (Buffer, Buffer) {
-    let length = weight.length;
-    let [new_weight, new_velocity] = Buffer::several(client, [length; 2]);
-    let (count, dim) = elementwise(length);
-    // SAFETY: the kernel stays below the length that all five have.
-    unsafe {
-        sgd_kernel::launch_unchecked(
-            client,
-            count,
-            dim,
-            weight.argument(1),
-            gradient.argument(1),
-            velocity.argument(1),
-            new_weight.argument(1),
-            new_velocity.argument(1),
-            settings.lr,
-            settings.momentum,
-            settings.weight_decay,
-            settings.nesterov,
-        );
+    /// The weight after the step, once [`sgd`] has made it.
+    pub new_weight: Buffer,
+    /// The velocity after the step, once [`sgd`] has made it.
+    pub new_velocity: Buffer,
+}
+
+impl Step {
+    /// A step whose results are still to be made. All three buffers are equally long.
+    #[must_use]
+    pub fn new(client: &Client, [weight, gradient, velocity]: [Buffer; 3], settings: Sgd) -> Self {
+        let [new_weight, new_velocity] = Buffer::several(client, [weight.length; 2]);
+        Self {
+            weight,
+            gradient,
+            velocity,
+            settings,
+            new_weight,
+            new_velocity,
+        }
     }
-    (new_weight, new_velocity)
+}
+
+#[cube(launch_unchecked)]
+fn sgd_kernel(
+    weight: &Sequence<Box<[f32]>>,
+    gradient: &Sequence<Box<[f32]>>,
+    velocity: &Sequence<Box<[f32]>>,
+    new_weight: &mut Sequence<Box<[f32]>>,
+    new_velocity: &mut Sequence<Box<[f32]>>,
+    lr: &Sequence<f32>,
+    momentum: &Sequence<f32>,
+    weight_decay: &Sequence<f32>,
+    #[comptime] nesterov: bool,
+    #[comptime] tensors: usize,
+) {
+    #[unroll]
+    for i in 0..tensors {
+        if CUBE_POS_Y == i as u32 {
+            let weight = weight.index(i);
+            let gradient = gradient.index(i);
+            let velocity = velocity.index(i);
+            let new_weight = new_weight.index_mut(i);
+            let new_velocity = new_velocity.index_mut(i);
+            let stride = (CUBE_COUNT_X * CUBE_DIM_X) as usize;
+            let mut at = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
+            while at < new_weight.len() {
+                let w = weight[at];
+                let g = fma(weight_decay[i], w, gradient[at]);
+                let v = fma(momentum[i], velocity[at], g);
+                let mut direction = v;
+                if comptime!(nesterov) {
+                    direction = fma(momentum[i], v, g);
+                }
+                new_velocity[at] = v;
+                new_weight[at] = fma(-lr[i], direction, w);
+                at += stride;
+            }
+        }
+    }
+}
+
+/// Weights and velocities after a step of stochastic gradient descent, for several tensors with one kernel.
+pub fn sgd(client: &Client, steps: &[Step]) {
+    for alike in steps.chunk_by(|a, b| a.settings.nesterov == b.settings.nesterov) {
+        for steps in alike.chunks(many::at_once(client, 5)) {
+            let of = |buffer: fn(&Step) -> &Buffer| {
+                steps.iter().map(|step| buffer(step).argument(1)).collect()
+            };
+            let scalars =
+                |scalar: fn(&Sgd) -> f32| steps.iter().map(|step| scalar(&step.settings)).collect();
+            let longest = steps.iter().map(|step| step.weight.length).max();
+            let (count, dim) = many::shape(longest.unwrap_or(0), steps.len());
+            // SAFETY: for each tensor the kernel stays below the length that its five buffers have.
+            unsafe {
+                sgd_kernel::launch_unchecked(
+                    client,
+                    count,
+                    dim,
+                    of(|step| &step.weight),
+                    of(|step| &step.gradient),
+                    of(|step| &step.velocity),
+                    of(|step| &step.new_weight),
+                    of(|step| &step.new_velocity),
+                    scalars(|settings| settings.lr),
+                    scalars(|settings| settings.momentum),
+                    scalars(|settings| settings.weight_decay),
+                    steps[0].settings.nesterov,
+                    steps.len(),
+                );
+            }
+        }
+    }
 }
 
 #[cube(launch_unchecked)]

@@ -75,7 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             },
         );
         losses.push(output.item.loss.into_scalar::<f32>());
-        classifier = optimizer.step(LEARNING_RATE, classifier, output.grads);
+        classifier = classifier.optimize(&mut optimizer, LEARNING_RATE.into(), output.grads);
     }
     fs::write(folder.join("batches.bin"), batches)?;
     fs::write(folder.join("losses.json"), serde_json::to_string(&losses)?)?;

@@ -2,10 +2,11 @@
 
 use burn::tensor::activation::softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use cifar10::{HostBatch, Loader};
+use cifar10::Loader;
 use indicatif::ProgressBar;
 use model::{FoldedNetwork, IMAGE_CHANNELS, IMAGE_SIZE, Network, NetworkError};
 
+use crate::batches::Batches;
 use crate::progress::{self, Verbosity};
 use crate::recipe::Tta;
 use crate::run::{CLASSES, Prediction};
@@ -102,27 +103,27 @@ fn predict_by(
     stop: &dyn Fn() -> bool,
     probabilities: impl Fn(Tensor<4>) -> Result<Tensor<2>, NetworkError>,
 ) -> Result<Vec<Prediction>, EvaluationError> {
+    let mut batches = Batches::new(loader.clone(), device.clone()).epoch(0, 0)?;
+    let labels = loader.images().labels();
     let epoch = loader.epoch(0);
-    let mut batch = HostBatch::default();
+    let mut shown = epoch
+        .order()
+        .iter()
+        .filter_map(|&index| Some((index, *labels.get(index)?)));
     let mut predictions = Vec::with_capacity(loader.len());
-    for step in 0..epoch.steps() {
+    for step in 0..loader.steps() {
         if stop() {
             return Err(EvaluationError::Interrupted);
         }
-        epoch.batch(step, &mut batch)?;
-        let images = TensorData::new(batch.images.clone(), [batch.len(), 3, 32, 32]);
-        let values = rows(probabilities(Tensor::from_data(images, device))?)?;
-        for (probabilities, (&index, &label)) in values
-            .into_iter()
-            .zip(batch.indices.iter().zip(&batch.labels))
-        {
+        let values = rows(probabilities(batches.batch(step)?.images)?)?;
+        bar.inc(values.len() as u64);
+        for (probabilities, (index, label)) in values.into_iter().zip(shown.by_ref()) {
             predictions.push(Prediction {
                 index,
                 label,
                 probabilities,
             });
         }
-        bar.inc(batch.len() as u64);
     }
     Ok(predictions)
 }

@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! | --- | --- |
 //! | [`adapters`] | what the graphics drivers of this machine offer |
+//! | [`batches`] | batches on a device, and who makes them |
 //! | [`calibration`] | probabilities that agree with shares of right answers |
 //! | [`check`] | whether a device may be trusted |
 //! | [`cli`] | the command line, one file a command |
@@ -29,6 +30,7 @@
 #![warn(missing_docs)]
 
 pub mod adapters;
+pub mod batches;
 pub mod calibration;
 pub mod check;
 pub mod cli;

@@ -75,7 +75,8 @@ fn losses(backend: BackendName, device: DeviceName) -> Vec<f32> {
             };
             let output = TrainStep::step(&classifier, batch);
             let loss = output.item.loss.into_scalar::<f32>();
-            classifier = optimizer.step(LEARNING_RATE, classifier.clone(), output.grads);
+            let lr = LEARNING_RATE.into();
+            classifier = (classifier.clone()).optimize(&mut optimizer, lr, output.grads);
             loss
         })
         .collect()

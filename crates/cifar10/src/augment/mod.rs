@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | here | the kinds, what goes together, and the way through them |
 //! | `placement` | crop over black and flip in the pass that normalises |
+//! | `view` | shifts, flips and a square as places, for a device that makes batches itself |
 //! | `pixels` | shifts, flips, brightness and contrast on bytes |
 //! | `trivial` | TrivialAugment's fourteen operations |
 //! | `mix` | mixup and CutMix: two images in one |
@@ -15,6 +16,7 @@ mod mix;
 mod pixels;
 mod placement;
 mod trivial;
+mod view;
 
 use crate::error::Error;
 use crate::random::{Purpose, Stream};
@@ -23,6 +25,7 @@ use crate::record::{CHANNELS, IMAGE_BYTES, PLANE_BYTES, SIZE};
 pub use mix::Mix;
 pub use placement::Placement;
 pub use trivial::{Operation, STRENGTHS};
+pub use view::View;
 
 /// One kind of augmentation. What it does to an image is a pure function of (seed, epoch, index),
 /// where the index is the image's place in the whole set: a hold-out or another batch size
@@ -106,6 +109,14 @@ impl Augmentation {
             Self::Cutout { .. } => Stage::Cutout,
             Self::Mixup { .. } | Self::CutMix { .. } => Stage::Mix,
             _ => Stage::Bytes,
+        }
+    }
+
+    /// What a shift shows beyond the image's edge.
+    fn border(&self) -> Border {
+        match *self {
+            Self::Crop { border, .. } => border,
+            _ => Border::Reflect,
         }
     }
 
@@ -238,12 +249,8 @@ fn change_bytes(augmentation: &Augmentation, place: Place, image: &mut [u8; IMAG
     };
     match *augmentation {
         Augmentation::Crop { .. } | Augmentation::Translate { .. } => {
-            let border = match *augmentation {
-                Augmentation::Crop { border, .. } => border,
-                _ => Border::Reflect,
-            };
             if let Some(by) = shift(augmentation, seed, epoch, index) {
-                pixels::shift(image, by, border);
+                pixels::shift(image, by, augmentation.border());
             }
         }
         Augmentation::Flip | Augmentation::AlternatingFlip => {
@@ -265,11 +272,16 @@ fn change_bytes(augmentation: &Augmentation, place: Place, image: &mut [u8; IMAG
     }
 }
 
+/// The left and the top of the square of `size` pixels that is cut out.
+fn cut_out_at(size: usize, place: Place) -> [usize; 2] {
+    let mut stream = place.stream(Purpose::Cutout);
+    let most = SIZE - size.min(SIZE);
+    [(); 2].map(|()| stream.below(most as u32 + 1) as usize)
+}
+
 /// Sets a square of `size` pixels to 0.
 fn cut_out(size: usize, place: Place, output: &mut [f32; IMAGE_BYTES]) {
-    let size = size.min(SIZE);
-    let mut stream = place.stream(Purpose::Cutout);
-    let [left, top] = [(); 2].map(|()| stream.below((SIZE - size + 1) as u32) as usize);
+    let [left, top] = cut_out_at(size, place);
     let (planes, _) = output.as_chunks_mut::<PLANE_BYTES>();
     for plane in planes {
         for row in plane.chunks_exact_mut(SIZE).skip(top).take(size) {

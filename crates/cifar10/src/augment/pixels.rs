@@ -10,7 +10,7 @@ use crate::record::{CHANNELS, IMAGE_BYTES, PLANE_BYTES, SIZE};
 pub(super) type Image = [u8; IMAGE_BYTES];
 
 /// Where the pixel at `place` of a moved row or column comes from; `None` for black.
-fn source(place: usize, by: isize, border: Border) -> Option<usize> {
+pub(super) fn source(place: usize, by: isize, border: Border) -> Option<usize> {
     let last = SIZE as isize - 1;
     let place = place as isize + by;
     let inside = match border {

@@ -209,3 +209,62 @@ fn a_mixture_holds_the_shares_that_it_names() {
     }
     assert_eq!(Mix::draw(&[Augmentation::Flip], place(0, 0), 100), None);
 }
+
+/// What a view says, pixel by pixel.
+fn viewed(view: &View, image: &[u8; IMAGE_BYTES]) -> Vec<f32> {
+    let tables = Normalization::CHANNEL.tables();
+    let [left, top, side] = view.square.map(usize::from);
+    let mut output = Vec::new();
+    for (channel, table) in tables.iter().enumerate() {
+        for (y, row) in view.rows.map(usize::from).into_iter().enumerate() {
+            for (x, column) in view.columns.map(usize::from).into_iter().enumerate() {
+                let is_cut = (left..left + side).contains(&x) && (top..top + side).contains(&y);
+                let is_black = row >= SIZE || column >= SIZE;
+                let byte = match is_black {
+                    true => 0,
+                    false => image[(channel * SIZE + row) * SIZE + column],
+                };
+                output.push(if is_cut {
+                    0.0
+                } else {
+                    table[usize::from(byte)]
+                });
+            }
+        }
+    }
+    output
+}
+
+#[test]
+fn a_view_shows_what_the_augmentations_that_it_covers_do() {
+    let crop = |padding, border| Augmentation::Crop { padding, border };
+    let lists = [
+        vec![],
+        vec![crop(4, Border::Black), Augmentation::Flip],
+        vec![Augmentation::Flip, crop(32, Border::Black)],
+        vec![
+            crop(31, Border::Reflect),
+            Augmentation::AlternatingFlip,
+            Augmentation::Translate { pixels: 31 },
+        ],
+        vec![
+            crop(9, Border::Black),
+            Augmentation::Translate { pixels: 3 },
+            Augmentation::Flip,
+            Augmentation::Cutout { size: 12 },
+        ],
+        vec![Augmentation::Cutout { size: 32 }],
+    ];
+    let image = noise_image(0);
+    for list in &lists {
+        assert!(View::covers(list));
+        for index in 0..60 {
+            let place = place(index % 3, index);
+            let shown = viewed(&View::draw(list, place), &image);
+            assert!(shown == applied(list, place), "{list:?}, image {index}");
+        }
+    }
+    for other in [&ALL[3..6], &ALL[7..8]].concat() {
+        assert!(!View::covers(&[Augmentation::Flip, other]), "{other:?}");
+    }
+}

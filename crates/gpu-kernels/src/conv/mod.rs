@@ -17,7 +17,7 @@ pub use forward::{After, Around};
 pub use tile::{Tile, WeightTile};
 
 use crate::moments::{self, Moments};
-use crate::rows::add_parts;
+use crate::rows::Parts;
 use crate::{Buffer, Quad, read, width};
 
 /// A square window of filters.
@@ -303,13 +303,13 @@ pub fn convolve_back_with(
     dx
 }
 
-/// The gradient of [`convolve`] by its weights.
+/// The gradient of [`convolve`] by its weights, in parts that are still to be added.
 pub fn weight_gradient<'a>(
     client: &Client,
     x: impl Into<Input<'a>>,
     dy: &Buffer,
     shape: &Shape,
-) -> Buffer {
+) -> Parts {
     let (tile, cubes) = WeightTile::new(client, shape);
     weight_gradient_with(client, x, dy, shape, tile, cubes)
 }
@@ -322,7 +322,7 @@ pub fn weight_gradient_with<'a>(
     shape: &Shape,
     tile: WeightTile,
     cubes: usize,
-) -> Buffer {
+) -> Parts {
     let x = x.into();
     let window = shape.forward_window();
     let all = shape.batch.div_ceil(tile.images)
@@ -353,9 +353,5 @@ pub fn weight_gradient_with<'a>(
             window,
         );
     }
-    if parts == 1 {
-        partial
-    } else {
-        add_parts(client, &partial, parts, length)
-    }
+    Parts::new(client, partial, parts)
 }

@@ -111,7 +111,10 @@ fn equal_loops() {
         );
         assert!(e < 1e-6, "{shape:?}: by data, chosen {e}");
         let e = error(
-            &download(&client, &weight_gradient(&client, &bx, &bdy, &shape)),
+            &download(
+                &client,
+                &weight_gradient(&client, &bx, &bdy, &shape).added(&client),
+            ),
             &dw_,
         );
         assert!(e < 1e-6, "{shape:?}: by weights, chosen {e}");
@@ -130,7 +133,7 @@ fn equal_loops() {
                 out_channels: 16,
                 groups,
             };
-            let dw = weight_gradient_with(&client, &bx, &bdy, &shape, tile, 4);
+            let dw = weight_gradient_with(&client, &bx, &bdy, &shape, tile, 4).added(&client);
             let e = error(&download(&client, &dw), &dw_);
             assert!(e < 1e-6, "{shape:?}: by weights {e}");
         }
@@ -175,7 +178,7 @@ fn normalise_what_they_read_and_add_what_passes_a_gate() {
         let y = convolve(&client, input, &bw, After::NOTHING, &shape);
         let e = error(&download(&client, &y), &y_);
         assert!(e < 1e-6, "forward {e}");
-        let dw = weight_gradient(&client, input, &bdy, &shape);
+        let dw = weight_gradient(&client, input, &bdy, &shape).added(&client);
         let e = error(&download(&client, &dw), &dw_);
         assert!(e < 1e-6, "by weights {e}");
 

@@ -4,6 +4,7 @@
 
 mod convolutions;
 mod moments;
+mod updates;
 
 use cubecl::prelude::*;
 use gpu_kernels::Buffer;

@@ -32,6 +32,10 @@ use burn::backend::{Backend, backend_extension};
 pub(crate) use cpu::computes_on_cpu;
 pub use cpu::{SettingsError, isa, set_precision, set_threads};
 pub use cpu_kernels::Precision;
+#[cfg(feature = "wgpu")]
+pub use gpu::{StoredImages, StoredViews, together};
+#[cfg(feature = "wgpu")]
+pub use gpu_kernels::{images::View, launches};
 use types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
@@ -40,6 +44,13 @@ use types::{
 
 /// What is added to a variance before its root is taken, as in PyTorch.
 pub const EPSILON: f32 = 1e-5;
+
+/// Runs `updates`, of which a GPU gathers gradients of parameters, running statistics and optimiser's steps to make
+/// them at the end with a few kernels: `updates` must not read them. Without a GPU's backend there is nothing to gather.
+#[cfg(not(feature = "wgpu"))]
+pub fn together<R>(updates: impl FnOnce() -> R) -> R {
+    updates()
+}
 
 /// Operations that networks are made of. See the [module](self) for layouts.
 #[backend_extension(NdArray, Flex, Cube: cfg(feature = "wgpu"), Autodiff)]

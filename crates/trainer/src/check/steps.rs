@@ -73,7 +73,7 @@ fn losses(network: Network, lr: f64, device: &Device) -> Result<Vec<f64>, CheckE
     for _ in 0..STEPS {
         let output = TrainStep::step(&classifier, batch.clone());
         losses.push(output.item.loss);
-        classifier = optimizer.step(lr, classifier, output.grads);
+        classifier = classifier.optimize(&mut optimizer, lr.into(), output.grads);
     }
     let read = |loss: Tensor<1>| {
         loss.try_into_scalar::<f64>()

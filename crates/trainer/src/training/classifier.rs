@@ -1,61 +1,17 @@
 //! One step: a batch to a loss, and a loss to gradients.
 
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
 use burn::module::Module;
+use burn::optim::{GradientsParams, ModuleOptimizer};
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Device, Int, Tensor};
+use burn::tensor::{Int, Tensor};
 use burn_train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
+use model::backend::together;
 use model::layers::cross_entropy;
 use model::{Network, NetworkError};
 
+use crate::batches::{Batch, Mixed};
 use crate::recipe::{LossSpec, Reduction};
-
-/// A batch on a device.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    /// Normalised images, `[batch, 3, 32, 32]`.
-    pub images: Tensor<4>,
-    /// Classes, `[batch]`.
-    pub targets: Tensor<1, Int>,
-    /// The classes of what was mixed into the images; nothing where nothing was.
-    pub mixed: Option<Mixed>,
-}
-
-/// Second targets of a batch of mixed images.
-#[derive(Debug, Clone)]
-pub struct Mixed {
-    /// Classes of the images that were mixed in, `[batch]`.
-    pub targets: Tensor<1, Int>,
-    /// The shares of the first targets, `[batch]`; the rest of each is the second's.
-    pub shares: Tensor<1>,
-}
-
-impl Batch {
-    /// The `count` images from the one at `start` on.
-    #[must_use]
-    pub fn part(&self, start: usize, count: usize) -> Self {
-        Self {
-            images: self.images.clone().narrow(0, start, count),
-            targets: self.targets.clone().narrow(0, start, count),
-            mixed: self.mixed.as_ref().map(|mixed| Mixed {
-                targets: mixed.targets.clone().narrow(0, start, count),
-                shares: mixed.shares.clone().narrow(0, start, count),
-            }),
-        }
-    }
-
-    /// The batch on `device`.
-    #[must_use]
-    pub fn on(self, device: &Device) -> Self {
-        Self {
-            images: self.images.to_device(device),
-            targets: self.targets.to_device(device),
-            mixed: self.mixed.map(|mixed| Mixed {
-                targets: mixed.targets.to_device(device),
-                shares: mixed.shares.to_device(device),
-            }),
-        }
-    }
-}
 
 /// A network with its loss.
 #[derive(Module, Debug)]
@@ -155,15 +111,26 @@ impl TrainStep for Classifier {
     type Output = ClassificationOutput;
 
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
-        let logits = self.network.forward(batch.images.clone());
-        let output = classify(logits, batch, self.label_smoothing);
-        let minimised = if self.sums {
-            let [images] = output.targets.dims();
-            output.loss.clone().mul_scalar(images as f64)
-        } else {
-            output.loss.clone()
-        };
-        TrainOutput::new(self, minimised.backward(), output)
+        together(|| {
+            let logits = self.network.forward(batch.images.clone());
+            let output = classify(logits, batch, self.label_smoothing);
+            let minimised = if self.sums {
+                let [images] = output.targets.dims();
+                output.loss.clone().mul_scalar(images as f64)
+            } else {
+                output.loss.clone()
+            };
+            TrainOutput::new(self, minimised.backward(), output)
+        })
+    }
+
+    fn optimize(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        lr: ModuleLearningRate,
+        gradients: GradientsParams,
+    ) -> Self {
+        together(|| optimizer.step(lr, self, gradients))
     }
 }
 

@@ -1,58 +1,35 @@
-//! The data crate's loader as Burn's `DataLoader`.
+//! Batches as Burn's `DataLoader`.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use burn::data::dataloader::{DataLoader, DataLoaderIterator, Progress};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use burn_dataset::DatasetError;
-use cifar10::{Epoch, HostBatch, Loader, Prefetcher};
 
-use super::classifier::{Batch, Mixed};
+use crate::batches::{Batch, Batches, EpochBatches};
 
-/// Batches of a [`Loader`] on a device. Burn asks for an epoch's batches without saying which epoch
-/// it is, so all copies share a counter.
+/// The epochs of [`Batches`]. Burn asks for an epoch's batches without saying which epoch it is, so all copies
+/// share a counter.
 #[derive(Clone)]
 pub struct DeviceLoader {
-    loader: Loader,
-    device: Device,
+    batches: Batches,
     first_epoch: u64,
     first_step: usize,
-    threads: usize,
     epoch: Arc<AtomicU64>,
 }
 
 impl DeviceLoader {
-    /// Batches of `loader` on `device`, from step `first_step` of epoch `first_epoch` on, both counted
-    /// from 0.
+    /// `batches` from step `first_step` of epoch `first_epoch` on, both counted from 0.
     #[must_use]
-    pub fn new(loader: Loader, device: Device, first_epoch: u64, first_step: usize) -> Self {
+    pub fn new(batches: Batches, first_epoch: u64, first_step: usize) -> Self {
         Self {
-            loader,
-            device,
+            batches,
             first_epoch,
             first_step,
-            threads: 0,
             epoch: Arc::new(AtomicU64::new(first_epoch)),
         }
-    }
-
-    /// Prepares batches ahead in `threads` threads of their own, for a device that would wait for them.
-    /// With 0 they are prepared when they are asked for, which costs a processor that trains least.
-    #[must_use]
-    pub fn ahead(mut self, threads: usize) -> Self {
-        self.threads = threads;
-        self
-    }
-
-    fn host(&self, epoch: u64, step: usize) -> Result<Host, cifar10::Error> {
-        if self.threads == 0 {
-            return Ok(Host::Here(self.loader.epoch(epoch)));
-        }
-        let mut prefetcher = Prefetcher::new(self.loader.clone(), self.threads)?;
-        prefetcher.start(epoch, step);
-        Ok(Host::Ahead(prefetcher))
     }
 }
 
@@ -64,61 +41,41 @@ impl DataLoader<Batch> for DeviceLoader {
         } else {
             0
         };
-        Box::new(Batches {
-            from: self.host(epoch, step).map_err(Some),
-            device: self.device.clone(),
-            steps: step..self.loader.steps(),
-            items_processed: (step * self.loader.config().batch_size).min(self.loader.len()),
-            items_total: self.loader.len(),
-            batch: HostBatch::default(),
+        let loader = self.batches.loader();
+        Box::new(Steps {
+            from: self.batches.epoch(epoch, step).map_err(Some),
+            steps: step..loader.steps(),
+            items_processed: (step * loader.config().batch_size).min(loader.len()),
+            items_total: loader.len(),
         })
     }
 
     fn num_items(&self) -> usize {
-        self.loader.len()
+        self.batches.loader().len()
     }
 
     fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Batch>> {
         Arc::new(Self {
-            device: device.clone(),
+            batches: self.batches.on(device),
             ..self.clone()
         })
     }
 
     fn slice(&self, _start: usize, _end: usize) -> Arc<dyn DataLoader<Batch>> {
-        // Only data-parallel strategies slice, and training here runs on one device.
+        // Only data-parallel strategies slice, and training here cuts batches itself.
         Arc::new(self.clone())
     }
 }
 
-/// Who prepares batches.
-enum Host {
-    /// The thread that asks for them.
-    Here(Epoch),
-    /// Threads of their own.
-    Ahead(Prefetcher),
-}
-
-impl Host {
-    fn batch(&mut self, step: usize, batch: &mut HostBatch) -> Result<(), cifar10::Error> {
-        match self {
-            Self::Here(epoch) => epoch.batch(step, batch),
-            Self::Ahead(prefetcher) => prefetcher.next(batch).map(|_| ()),
-        }
-    }
-}
-
-struct Batches {
-    /// Or why nobody can, until that has been said.
-    from: Result<Host, Option<cifar10::Error>>,
-    device: Device,
+struct Steps {
+    /// Or why there are none, until that has been said.
+    from: Result<EpochBatches, Option<cifar10::Error>>,
     steps: Range<usize>,
     items_processed: usize,
     items_total: usize,
-    batch: HostBatch,
 }
 
-impl Iterator for Batches {
+impl Iterator for Steps {
     type Item = Result<Batch, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -126,31 +83,16 @@ impl Iterator for Batches {
             Ok(from) => from,
             Err(error) => return error.take().map(|error| Err(DatasetError::new(error))),
         };
-        let step = self.steps.next()?;
-        if let Err(error) = from.batch(step, &mut self.batch) {
-            return Some(Err(DatasetError::new(error)));
+        let batch = from.batch(self.steps.next()?);
+        if let Ok(batch) = &batch {
+            let [count] = batch.targets.dims();
+            self.items_processed += count;
         }
-        let batch = &self.batch;
-        let count = batch.len();
-        self.items_processed += count;
-        let images = TensorData::new(batch.images.clone(), [count, 3, 32, 32]);
-        let classes = |labels: &[u8]| {
-            let labels: Vec<i32> = labels.iter().map(|&label| i32::from(label)).collect();
-            Tensor::from_data(labels.as_slice(), &self.device)
-        };
-        let mixed = (!batch.shares.is_empty()).then(|| Mixed {
-            targets: classes(&batch.other_labels),
-            shares: Tensor::from_data(batch.shares.as_slice(), &self.device),
-        });
-        Some(Ok(Batch {
-            images: Tensor::from_data(images, &self.device),
-            targets: classes(&batch.labels),
-            mixed,
-        }))
+        Some(batch.map_err(DatasetError::new))
     }
 }
 
-impl DataLoaderIterator<Batch> for Batches {
+impl DataLoaderIterator<Batch> for Steps {
     fn progress(&self) -> Progress {
         Progress::new(self.items_processed, self.items_total, None)
     }
@@ -158,8 +100,8 @@ impl DataLoaderIterator<Batch> for Batches {
 
 #[cfg(test)]
 mod tests {
-    use cifar10::LoaderConfig;
     use cifar10::synthetic::{Part, generate};
+    use cifar10::{Loader, LoaderConfig};
 
     use super::*;
 
@@ -167,7 +109,8 @@ mod tests {
     fn batches(threads: usize) -> Vec<(Vec<f32>, Vec<i32>)> {
         let images = generate(Part::Train, 103, 0);
         let loader = Loader::all(images, LoaderConfig::training(10, 0)).unwrap();
-        let loader = DeviceLoader::new(loader, Device::flex(), 1, 4).ahead(threads);
+        let batches = Batches::new(loader, Device::flex()).ahead(threads);
+        let loader = DeviceLoader::new(batches, 1, 4);
         let values = |batch: Batch| {
             let (images, classes) = (batch.images.into_data(), batch.targets.into_data());
             (images.try_to_vec().unwrap(), classes.try_to_vec().unwrap())

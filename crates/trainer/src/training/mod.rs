@@ -3,7 +3,7 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | `datasets` | the images of a recipe, and their batches on the host |
-//! | `data` | batches on a device |
+//! | `data` | batches as Burn's `DataLoader` |
 //! | `classifier` | a batch to a loss and gradients |
 //! | `roles` | what each parameter is for |
 //! | `optimizer`, `muon`, `schedule` | what the recipe asks for |
@@ -75,8 +75,9 @@ use crate::report;
 use crate::run::RunError;
 use crate::run::{CLASSES, DataRecord, RunFolder, RunLock, RunResult};
 
+pub use crate::batches::{Batch, Batches, Mixed};
 pub use average::Averages;
-pub use classifier::{Batch, Classifier, Mixed};
+pub use classifier::Classifier;
 pub use data::DeviceLoader;
 pub use error::TrainError;
 pub use schedule::Schedule;
@@ -263,10 +264,10 @@ impl Run<'_> {
         let (done, step) = (epoch - 1, step as usize);
         let autodiff = self.device.clone().autodiff();
         let (train, valid) = (self.loaders.train.clone(), self.loaders.valid.clone());
-        let train: Arc<dyn DataLoader<Batch>> =
-            Arc::new(DeviceLoader::new(train, autodiff.clone(), done, step).ahead(self.ahead()));
-        let valid: Arc<dyn DataLoader<Batch>> =
-            Arc::new(DeviceLoader::new(valid, self.device.clone(), 0, 0));
+        let train = Batches::new(train, autodiff.clone()).ahead(self.ahead());
+        let valid = Batches::new(valid, self.device.clone());
+        let train: Arc<dyn DataLoader<Batch>> = Arc::new(DeviceLoader::new(train, done, step));
+        let valid: Arc<dyn DataLoader<Batch>> = Arc::new(DeviceLoader::new(valid, 0, 0));
         let training = Loop {
             device: autodiff,
             steps: self.steps(),

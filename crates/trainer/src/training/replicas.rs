@@ -209,7 +209,9 @@ mod tests {
                 let batch = batch(size, step as u64 % 2, device);
                 let output = replicas.of_batch(&classifier, &batch, parts);
                 assert_eq!(output.item.output.dims(), [size, 10]);
-                classifier = optimizer.step(LR, classifier.clone(), output.grads);
+                classifier = classifier
+                    .clone()
+                    .optimize(&mut optimizer, LR.into(), output.grads);
                 output.item.loss.into_scalar::<f64>()
             })
             .collect()

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
 use burn_train::Learner;
+use cifar10::View;
 use model::Network;
 
 use super::average::Averages;
@@ -232,6 +233,11 @@ impl Run<'_> {
             counted(self.steps(), "step"),
             self.folder.path().display(),
         ))?;
+        if self.computes_aside() && !View::covers(&self.recipe.data.augment) {
+            log.line(
+                "the augmentations change more than where pixels stand, so that the processor makes the batches",
+            )?;
+        }
         let (devices, parts) = (self.replicas.count(), self.recipe.gradients.accumulate);
         let images = self.recipe.batch_size.div_ceil(devices).div_ceil(parts);
         let on = match devices {

@@ -16,13 +16,14 @@ use burn_train::{
     TrainingItem, ValidLoader,
 };
 
-use super::classifier::{Batch, Classifier};
+use super::classifier::Classifier;
 use super::log::EpochLine;
 use super::record::Figures;
 use super::replicas::Replicas;
 use super::session::{Session, Step};
 use super::unread::{Reading, Unread};
 use super::{TrainError, gradient};
+use crate::batches::Batch;
 use crate::recipe::GradientSpec;
 use crate::run::MetricsRow;
 

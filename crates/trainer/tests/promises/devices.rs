@@ -196,6 +196,62 @@ fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
     assert!(!train().contains("before the first training"));
 }
 
+/// The device makes batches, waits are counted, and what is left of a run that is killed inside an epoch is as it
+/// would have been.
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
+#[test]
+fn a_run_on_a_gpu_waits_seldom_and_goes_on_inside_an_epoch_to_the_same_end() {
+    use super::resume::{Running, resumed_by};
+
+    let artifacts = tempfile::tempdir().unwrap();
+    let command = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command
+            .args(["train", "--backend", "wgpu", "--device", "software"])
+            .args(["--trust-device", "--artifacts"])
+            .arg(artifacts.path())
+            .args(arguments)
+            .stdin(std::process::Stdio::null());
+        command
+    };
+    let settings = [
+        &super::SMALL[..],
+        &["--epochs", "2", "--set", "checkpoint.every_steps=3"],
+        &[
+            "--set",
+            "data.augment=[{name=\"crop\",padding=4},{name=\"cutout\",size=8}]",
+        ],
+    ]
+    .concat();
+    assert!(command(&settings).status().unwrap().success());
+    let whole = fs::canonicalize(artifacts.path().join("latest")).unwrap();
+    let mut running = Running::begin(artifacts.path(), command(&settings));
+    running.wait_for_step(6);
+    running.signal("-KILL");
+    resumed_by(command(&["--resume", "latest"]));
+    super::assert_equal_runs(&running.run, &whole);
+
+    let log = fs::read_to_string(whole.join("run.log")).unwrap();
+    assert!(!log.contains("the processor makes the batches"), "{log}");
+    let waits = log
+        .lines()
+        .filter_map(|line| line.strip_prefix("read the figures of 13 steps in "));
+    let waits: Vec<u64> = waits
+        .map(|rest| rest.split(' ').next().unwrap().parse().unwrap())
+        .collect();
+    // A checkpoint every third step, the end of the epoch, and one every 50 milliseconds.
+    let rows = fs::read_to_string(whole.join("metrics.csv")).unwrap();
+    let seconds = rows.lines().skip(1).map(|row| -> f64 {
+        let cells: Vec<_> = row.split(',').collect();
+        cells[cells.len() - 2].parse().unwrap()
+    });
+    assert_eq!(waits.len(), 2, "{log}");
+    for (waits, seconds) in waits.into_iter().zip(seconds) {
+        let most = 13 / 3 + 1 + (seconds / 0.05) as u64;
+        assert!((1..=most).contains(&waits), "{waits} waits, {most} at most");
+    }
+}
+
 /// A batch whose images do not fit into a buffer of the adapter stands for one that does not fit its
 /// memory, since a test cannot fill that.
 #[cfg(feature = "wgpu")]

@@ -18,8 +18,13 @@ pub struct Running {
 impl Running {
     /// Starts the small recipe with `extra`, and waits until its folder is there.
     pub fn start(artifacts: &Path, extra: &[&str]) -> Self {
+        Self::begin(artifacts, command(artifacts, &[&SMALL[..], extra].concat()))
+    }
+
+    /// Starts a run by `command`, and waits until its folder is there.
+    pub fn begin(artifacts: &Path, mut command: Command) -> Self {
         let before = fs::canonicalize(artifacts.join("latest")).ok();
-        let child = command(artifacts, &[&SMALL[..], extra].concat())
+        let child = command
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -101,7 +106,15 @@ pub fn last_step(run: &Path) -> u64 {
 
 /// Resumes the latest run to its end and gives what it said.
 pub fn resumed(artifacts: &Path, extra: &[&str]) -> String {
-    let output = trainer(artifacts, &[&["--resume", "latest"], extra].concat());
+    resumed_by(command(
+        artifacts,
+        &[&["--resume", "latest"], extra].concat(),
+    ))
+}
+
+/// Runs a command that resumes to its end and gives what it said.
+pub fn resumed_by(mut command: Command) -> String {
+    let output = command.output().unwrap();
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     said

@@ -6,10 +6,11 @@ use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::Buffer;
 use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Input};
-use gpu_kernels::moments::{self, Moments};
+use gpu_kernels::moments::{self, Follow, Moments};
 use gpu_kernels::norm::{self, Gate};
 
 use super::tensors::{Images, like, row};
+use super::together;
 use crate::backend::EPSILON;
 use crate::backend::types::{
     Affine, AffineGradients, ConvNorm, ConvNormGradients, ConvNormRelu, Convolved,
@@ -256,7 +257,7 @@ pub(super) fn by_parameters(
     let weight = conv::weight_gradient(&x.client, input, &dy.buffer, &shape);
     let channels = parameters.shape[0];
     ConvNorm {
-        weight: x.beside(weight, parameters.shape),
+        weight: x.sums(weight, parameters.shape),
         gamma: x.beside(gamma, [channels]),
         beta: x.beside(beta, [channels]),
     }
@@ -306,13 +307,11 @@ pub(super) fn follow_statistics(
 ) -> Statistics<Cube> {
     let of = running.mean.clone();
     let channels = of.shape()[0];
-    let [mean, variance] = moments::follow(
-        &of.client,
-        [&row(running.mean), &row(running.variance)],
-        [&row(batch.mean), &row(batch.variance)],
-        keep,
-        take,
-    );
+    let running = [running.mean, running.variance].map(row);
+    let batch = [batch.mean, batch.variance].map(row);
+    let follow = Follow::new(&of.client, running, batch, keep, take);
+    let [mean, variance] = follow.new.clone();
+    together::follow(&of.device, &of.client, follow);
     Statistics {
         mean: like(&of, mean, [channels]),
         variance: like(&of, variance, [channels]),

@@ -204,7 +204,7 @@ pub(super) fn conv_gelu_back_bias(
     };
     let before = conv::convolve(&x.client, &x.buffer, &weight, after, &shape);
     let d = activation::gelu_back(&x.client, &dy.buffer, &before);
-    x.beside(sums(&x.client, &d, None, channels), [channels])
+    x.sums(sums(&x.client, &d, None, channels), [channels])
 }
 
 pub(super) fn conv_pool_gelu(x: CubeTensor, parameters: Affine<Cube>) -> CubeTensor {

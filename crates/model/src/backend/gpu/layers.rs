@@ -5,10 +5,11 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Shape};
-use gpu_kernels::update::{self, Sgd};
+use gpu_kernels::update::{self, Sgd, Step};
 use gpu_kernels::{loss, pool, sums};
 
-use super::tensors::{Images, integers, like, places, row, sizes};
+use super::tensors::{Images, integers, like, places, row, sizes, sums_like};
+use super::together;
 use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
 
 type Cube = CubeBackend;
@@ -41,7 +42,7 @@ pub(super) fn convolve_back(
     let (of, dy) = (sizes(&weight), Images::new(dy));
     let client = &images.client;
     let by_weight = conv::weight_gradient(client, &images.buffer, &dy.buffer, &shape);
-    let by_weight = images.beside(by_weight, of);
+    let by_weight = images.sums(by_weight, of);
     if !wants_input {
         return (x, by_weight);
     }
@@ -116,8 +117,8 @@ pub(super) fn conv_relu_pool_back(
     let by_weight = conv::weight_gradient(client, &images.buffer, &d, &shape);
     AffineGradients {
         parameters: Affine {
-            weight: images.beside(by_weight, of),
-            bias: images.beside(bias, [channels]),
+            weight: images.sums(by_weight, of),
+            bias: images.sums(bias, [channels]),
         },
         x: if wants_input {
             let dx = conv::convolve_back(client, &d, &row(weight), None, &shape);
@@ -184,8 +185,8 @@ pub(super) fn linear_back(
     AffineGradients {
         x: like(&x, dx, [shape.batch, shape.in_channels]),
         parameters: Affine {
-            weight: like(&x, by_weight, [shape.out_channels, shape.in_channels]),
-            bias: like(&x, bias, [shape.out_channels]),
+            weight: sums_like(&x, by_weight, [shape.out_channels, shape.in_channels]),
+            bias: sums_like(&x, bias, [shape.out_channels]),
         },
     }
 }
@@ -224,7 +225,6 @@ pub(super) fn sgd_step(
     velocity: CubeTensor,
     settings: SgdStep,
 ) -> Stepped<Cube> {
-    let client = weight.client.clone();
     let shape = weight.shape();
     let settings = Sgd {
         lr: settings.lr,
@@ -232,15 +232,12 @@ pub(super) fn sgd_step(
         weight_decay: settings.weight_decay,
         nesterov: settings.nesterov,
     };
-    let (of_weight, of_velocity) = update::sgd(
-        &client,
-        &row(weight.clone()),
-        &row(gradient),
-        &row(velocity),
-        settings,
-    );
-    Stepped {
-        weight: like(&weight, of_weight, shape.clone()),
-        velocity: like(&weight, of_velocity, shape),
-    }
+    let numbers = [weight.clone(), gradient, velocity].map(row);
+    let step = Step::new(&weight.client, numbers, settings);
+    let stepped = Stepped {
+        weight: like(&weight, step.new_weight.clone(), shape.clone()),
+        velocity: like(&weight, step.new_velocity.clone(), shape),
+    };
+    together::step(&weight.device, &weight.client, step);
+    stepped
 }

@@ -6,11 +6,18 @@
 //! | `blocks` | normalised convolutions and residual blocks |
 //! | `groups` | groups of convolutions with GELU, and what stands before and after them |
 //! | `layers` | layers without normalisation, the loss, the optimiser's step |
+//! | `together` | small updates of many tensors, gathered |
+//! | `stored` | images that live on a device, and batches that it makes of them |
 
 mod blocks;
 mod groups;
 mod layers;
+mod stored;
 mod tensors;
+mod together;
+
+pub use stored::{StoredImages, StoredViews};
+pub use together::together;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn_cubecl::CubeBackend;

@@ -7,8 +7,10 @@ use burn_cubecl::cubecl::client::Client;
 use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::ops::permute_nchw_to_nhwc;
 use burn_cubecl::tensor::CubeTensor;
-use gpu_kernels::Buffer;
 use gpu_kernels::conv::Shape;
+use gpu_kernels::{Buffer, Parts};
+
+use super::together;
 
 /// Images whose channels lie side by side.
 #[derive(Clone)]
@@ -103,6 +105,12 @@ impl Images {
     pub fn beside<const D: usize>(&self, buffer: Buffer, shape: [usize; D]) -> CubeTensor {
         placed(self.client.clone(), self.device.clone(), buffer, shape)
     }
+
+    /// Sums of `shape` beside these images, whose parts may be added with those of other tensors.
+    pub fn sums<const D: usize>(&self, parts: Parts, shape: [usize; D]) -> CubeTensor {
+        let total = together::sums(&self.device, &self.client, parts);
+        self.beside(total, shape)
+    }
 }
 
 /// As numbers of single precision.
@@ -156,6 +164,12 @@ pub(super) fn sizes(tensor: &CubeTensor) -> [usize; 4] {
 /// A tensor of `shape` on the device of `other`.
 pub(super) fn like(other: &CubeTensor, buffer: Buffer, shape: impl Into<Sizes>) -> CubeTensor {
     placed(other.client.clone(), other.device.clone(), buffer, shape)
+}
+
+/// As [`Images::sums`], on the device of `other`.
+pub(super) fn sums_like(other: &CubeTensor, parts: Parts, shape: impl Into<Sizes>) -> CubeTensor {
+    let total = together::sums(&other.device, &other.client, parts);
+    like(other, total, shape)
 }
 
 fn placed(

@@ -235,7 +235,7 @@ impl Bench {
                 return Ok(None);
             };
             let output = TrainStep::step(&current, batch.clone());
-            classifier = Some(optimizer.step(0.01, current, output.grads));
+            classifier = Some(current.optimize(&mut optimizer, 0.01.into(), output.grads));
             Ok(Some(output.item.loss.reshape([1, 1])))
         }))
     }

@@ -1,0 +1,86 @@
+//! How many kernels a training step asks of a GPU. Each costs the host some microseconds, and at small batches
+//! the host is what a step waits for.
+#![cfg(feature = "wgpu")]
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use burn::lr_scheduler::module_lr_scheduler::ModuleLearningRate;
+use burn::module::Module;
+use burn::tensor::Device;
+use burn_train::TrainStep;
+use cifar10::synthetic::{Part, generate};
+use cifar10::{Loader, LoaderConfig};
+use model::backend::launches;
+use model::{Network, NetworkKind};
+use trainer::device::{BackendName, DeviceChoice, DeviceName};
+use trainer::recipe::OptimizerSpec;
+use trainer::training::{Batches, Classifier, optimizer};
+
+const BATCH: usize = 128;
+
+/// The kernels of a step of the batch's making, forward, backward and the optimiser.
+fn of_a_step(kind: NetworkKind, device: &Device) -> BTreeMap<String, usize> {
+    let network = Network::init(kind, 10, 0, device).unwrap();
+    let sgd = OptimizerSpec::Sgd {
+        lr: 0.1,
+        momentum: 0.9,
+        nesterov: true,
+        weight_decay: 5e-4,
+        decay_norm_and_bias: false,
+    };
+    let mut classifier = Classifier::new(network, 0.1).train();
+    let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
+    let images = generate(Part::Train, 3 * BATCH, 0);
+    let loader = Loader::all(images, LoaderConfig::training(BATCH, 0)).unwrap();
+    let mut batches = Batches::new(loader, device.clone()).epoch(0, 0).unwrap();
+    let mut step = |step| {
+        let output = TrainStep::step(&classifier, batches.batch(step).unwrap());
+        let lr = ModuleLearningRate::from(0.1);
+        classifier = (classifier.clone()).optimize(&mut optimizer, lr, output.grads);
+    };
+    // The first step makes velocities too.
+    let first = launches(|| step(0));
+    let second = launches(|| step(1));
+    assert!(first.values().sum::<usize>() > second.values().sum());
+    assert_eq!(second, launches(|| step(2)));
+    second
+}
+
+/// The bounds are those of docs/speed.md, a row for each network.
+#[test]
+fn a_step_asks_for_no_more_kernels_than_documented() {
+    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/speed.md");
+    let document = fs::read_to_string(document).unwrap();
+    let software = DeviceChoice {
+        backend: BackendName::Wgpu,
+        device: DeviceName::Software,
+        threads: None,
+        precision: Default::default(),
+    };
+    let device = software.open().unwrap().autodiff();
+    let counted = [
+        NetworkKind::SimpleCnn,
+        NetworkKind::ResNet20,
+        NetworkKind::Airbench94,
+    ]
+    .map(|kind| {
+        let kernels = of_a_step(kind, &device);
+        println!("{}: {kernels:?}", kind.name());
+        (kind.name(), kernels.values().sum::<usize>())
+    });
+    println!("{counted:?}");
+    for (name, count) in counted {
+        let row = document.lines().find_map(|line| {
+            let cells: Vec<_> = line.split('|').map(str::trim).collect();
+            match cells[..] {
+                [_, network, most, _] if network == name => most.parse::<usize>().ok(),
+                _ => None,
+            }
+        });
+        let most = row.unwrap_or(0);
+        assert!(count <= most, "{name}: {count}, {most} by docs/speed.md");
+    }
+}
