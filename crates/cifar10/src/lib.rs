@@ -22,6 +22,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | [`source`] | finds the six files in a folder or fetches them, and verifies them at every load |
+//! | [`mod@file`] | reads a file whole, within a limit |
 //! | [`checksum`] | the six files' published hashes |
 //! | [`record`] | the binary format, its sizes, the classes' names |
 //! | [`dataset`] | images in memory, and Burn's `Dataset` over them |
@@ -36,7 +37,7 @@
 //! | [`prefetch`] | batches prepared ahead by threads |
 //! | [`progress`] | how the caller learns what takes long |
 //!
-//! Only [`source`] touches files and the network. Everything after it is pure: a batch is a
+//! Only [`source`] and [`mod@file`] touch files and the network. Everything after it is pure: a batch is a
 //! function of (images, configuration, epoch, step), whatever the number of threads.
 
 pub mod augment;
@@ -44,6 +45,7 @@ pub mod checksum;
 pub mod corruption;
 pub mod dataset;
 mod error;
+pub mod file;
 pub mod loader;
 pub mod normalize;
 pub mod prefetch;

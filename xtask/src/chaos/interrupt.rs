@@ -7,33 +7,49 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::disk::go_on;
 use super::kill::note;
 use super::random::Random;
 use super::trainer::{Running, Trainer};
 use super::{Failure, Outcome};
 
-/// Interrupts runs that write lines.
+/// How many runs for each one that counts may end before they are interrupted.
+const MOST_TOO_LATE: usize = 10;
+
+/// Images of an epoch after which a run has saved at least once: it does so every 20 steps of 32.
+const SAVED_ONCE: u64 = 22 * 32;
+
+/// Images of an epoch.
+const IMAGES: u64 = 1_800;
+
+/// Interrupts runs that write lines. One that had ended before is tried again at another moment.
 pub fn plain(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
     let (mut well, mut remarks, mut too_late) = (0, Vec::new(), 0);
-    for number in 0..count {
+    let (mut number, mut interrupted) = (0, 0);
+    while interrupted < count {
         let artifacts = trainer.artifacts("plain", number);
-        // The interrupt is to come before the last epoch's end.
+        number += 1;
         let mut running = trainer.start(&artifacts, &[], &[])?;
         std::thread::sleep(random.up_to(trainer.takes * 2 / 3));
         running.signal("-INT")?;
         let code = running.wait()?.code();
-        let outcome = match code {
-            Some(130) => trainer.finish(&artifacts),
-            Some(0) => {
-                too_late += 1;
-                trainer.finish(&artifacts)
+        if code == Some(0) {
+            too_late += 1;
+            if too_late > MOST_TOO_LATE * count {
+                return Err("runs end before they can be interrupted".into());
             }
-            other => Err(format!("exit code {other:?}: {}", running.said())),
-        };
-        note(outcome, &mut well, &mut remarks);
+        } else {
+            interrupted += 1;
+            let outcome = if code == Some(130) {
+                trainer.finish(&artifacts)
+            } else {
+                Err(format!("exit code {code:?}: {}", running.said()))
+            };
+            note(outcome, &mut well, &mut remarks);
+        }
         let _ = fs::remove_dir_all(&artifacts);
     }
-    remarks.push(format!("{too_late} had ended before"));
+    remarks.push(format!("{too_late} more had ended before and do not count"));
     Ok((well, remarks.join("; ")))
 }
 
@@ -195,25 +211,33 @@ fn wait_for_run(artifacts: &Path) -> Result<(), String> {
     Err("no run began in the terminal".to_owned())
 }
 
-/// Lets the thread of the metrics panic.
+/// Lets the thread of the metrics panic: in every other run after the first save, which must be found again,
+/// and else anywhere in the first epoch.
 pub fn panic(trainer: &Trainer, random: &mut Random, count: usize) -> Outcome {
-    let (mut well, mut remarks) = (0, Vec::new());
+    let (mut well, mut remarks, mut saved) = (0, Vec::new(), 0);
     for number in 0..count {
+        let after = if number % 2 == 0 { SAVED_ONCE } else { 1 };
+        let image = after + random.below(IMAGES - after);
         let artifacts = trainer.artifacts("panic", number);
         fs::create_dir_all(&artifacts).map_err(|error| error.to_string())?;
         let mut command = trainer.command(&artifacts);
-        command.env("TRAINER_PANIC_AT", (1 + random.below(1_800)).to_string());
+        command.env("TRAINER_PANIC_AT", image.to_string());
         let mut running = Running::spawn(command, &artifacts)?;
         let code = running.wait()?.code();
         let said = running.said();
-        let outcome = if code == Some(1) && said.contains("a part of the program panicked") {
-            trainer.finish(&artifacts)
-        } else {
+        let had_saved = said.contains("saved up to");
+        saved += usize::from(had_saved);
+        let outcome = if code != Some(1) || !said.contains("a part of the program panicked") {
             Err(format!("exit code {code:?}: {said}"))
+        } else if image >= SAVED_ONCE && !had_saved {
+            Err(format!("nothing was saved up to image {image}: {said}"))
+        } else {
+            go_on(trainer, &artifacts, &said)
         };
         note(outcome, &mut well, &mut remarks);
         let _ = fs::remove_dir_all(&artifacts);
     }
+    remarks.push(format!("{saved} had saved before"));
     Ok((well, remarks.join("; ")))
 }
 

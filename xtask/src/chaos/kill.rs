@@ -86,7 +86,7 @@ fn kill_after(running: &mut Running, moment: Duration) -> Result<bool, String> {
 }
 
 /// Counts what went well, and keeps what did not.
-pub fn note(outcome: Result<String, String>, well: &mut usize, remarks: &mut Vec<String>) {
+pub fn note<T>(outcome: Result<T, String>, well: &mut usize, remarks: &mut Vec<String>) {
     match outcome {
         Ok(_) => *well += 1,
         Err(error) => remarks.push(error.replace('\n', " ")),

@@ -1,4 +1,4 @@
-//! Memory, threads and handles over many epochs, and the time that saving adds.
+//! Memory, threads, handles and files over many epochs, and the time that saving adds.
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,26 @@ pub const SAVING: &str = "time that saving adds, ResNet-20, each epoch";
 
 /// By how much memory may have grown since the second epoch.
 const MOST_GROWTH: f64 = 0.02;
+
+/// How much more or less a file may grow by in an epoch of the run's later half than in one of its first.
+const MOST_DIFFERENCE: f64 = 0.1;
+
+/// The fewest epochs with two halves between the first epoch and the last.
+const FEWEST_EPOCHS: usize = 4;
+
+/// The files that grow with a run, and how to tell the epoch that a line of each names.
+const GROWING: [(&str, fn(&str) -> Option<usize>); 4] = [
+    ("metrics.csv", |line| cell(line, 0)),
+    ("steps.csv", |line| cell(line, 1)),
+    ("events.jsonl", |line| {
+        let event: serde_json::Value = serde_json::from_str(line).ok()?;
+        event["epoch"].as_u64()?.try_into().ok()
+    }),
+    ("run.log", |line| {
+        let (epoch, _) = line.strip_prefix("epoch ")?.split_once('/')?;
+        epoch.parse().ok()
+    }),
+];
 
 /// What a process uses.
 #[derive(Debug, Clone, Copy)]
@@ -51,10 +71,6 @@ pub fn memory(trainer: &Trainer, _random: &mut Random, epochs: usize) -> Outcome
         }
         std::thread::sleep(Duration::from_millis(5));
     }
-    let sizes = ["steps.csv", "run.log"].map(|file| {
-        let size = fs::metadata(artifacts.join("latest").join(file));
-        format!("{file} {} kB", size.map_or(0, |found| found.len()) / 1000)
-    });
     let (Some(second), Some(last)) = (uses.get(1), uses.last()) else {
         return Err(format!("the run was too short: {}", running.said()).into());
     };
@@ -66,19 +82,70 @@ pub fn memory(trainer: &Trainer, _random: &mut Random, epochs: usize) -> Outcome
     let growth = most / second.kilobytes - 1.0;
     let flat =
         growth <= MOST_GROWTH && last.threads <= second.threads && last.handles <= second.handles;
+    let mut linear = true;
+    let mut growths = Vec::new();
+    for (file, epoch_of) in GROWING {
+        let path = artifacts.join("latest").join(file);
+        let text =
+            fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        if let Some((first, later)) = bytes_an_epoch(&text, epoch_of, epochs) {
+            linear &= is_linear(first, later);
+            growths.push(format!("{file} {first:.0} and {later:.0}"));
+        }
+    }
     Ok((
-        if flat { epochs } else { 0 },
+        if flat && linear { epochs } else { 0 },
         format!(
-            "{:.0} MB after the second epoch, {:+.2}% at most later; threads {} and {}, handles {} and {}; {}",
+            "{:.0} MB after the second epoch, {:+.2}% at most later; threads {} and {}, handles {} and {}; bytes an epoch in each half: {}",
             second.kilobytes / 1000.0,
             100.0 * growth,
             second.threads,
             last.threads,
             second.handles,
             last.handles,
-            sizes.join(", "),
+            growths.join(", "),
         ),
     ))
+}
+
+/// Bytes an epoch of a growing file in the first half of a run and in the later one, without the first
+/// epoch and the last, beside which other lines stand. Nothing where the run is too short to have halves.
+fn bytes_an_epoch(
+    text: &str,
+    epoch_of: fn(&str) -> Option<usize>,
+    epochs: usize,
+) -> Option<(f64, f64)> {
+    if epochs < FEWEST_EPOCHS {
+        return None;
+    }
+    let middle = epochs / 2;
+    let (mut epoch, mut first, mut later) = (0, 0, 0);
+    for line in text.lines() {
+        // How often a run says where it is depends on the time, and not on epochs.
+        if line.starts_with("step ") {
+            continue;
+        }
+        // A line that names no epoch, such as that of a save, stands after one that does.
+        epoch = epoch_of(line).unwrap_or(epoch);
+        if (2..=middle).contains(&epoch) {
+            first += line.len() + 1;
+        } else if (middle + 1..epochs).contains(&epoch) {
+            later += line.len() + 1;
+        }
+    }
+    Some((
+        first as f64 / (middle - 1) as f64,
+        later as f64 / (epochs - 1 - middle) as f64,
+    ))
+}
+
+/// Whether a file grows by as much in each half. One that does not grow at all is not what was looked at.
+fn is_linear(first: f64, later: f64) -> bool {
+    first > 0.0 && (later / first - 1.0).abs() <= MOST_DIFFERENCE
+}
+
+fn cell(line: &str, column: usize) -> Option<usize> {
+    line.split(',').nth(column)?.parse().ok()
 }
 
 fn rows_of(table: &Path) -> usize {
@@ -130,4 +197,41 @@ pub fn saving(trainer: &Trainer, epochs: usize) -> Result<(f64, String), String>
         0.1 * sum / seconds,
         format!("{} saves, {sum:.0} ms of {seconds:.1} s", times.len()),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// A table of steps, with as many in each epoch as `steps` says.
+    fn table(steps: impl Fn(usize) -> usize) -> String {
+        let rows = (1..=10).flat_map(|epoch| vec![format!("7,{epoch},0.5\n"); steps(epoch)]);
+        "step,epoch,loss\n".to_owned() + &rows.collect::<String>()
+    }
+
+    #[test]
+    fn a_file_whose_later_epochs_take_more_is_seen() {
+        let steps = GROWING[1].1;
+        let (first, later) = bytes_an_epoch(&table(|_| 20), steps, 10).unwrap();
+        assert_eq!((first, later), (160.0, 160.0));
+        assert!(is_linear(first, later));
+        let (first, later) = bytes_an_epoch(&table(|epoch| 20 + epoch), steps, 10).unwrap();
+        assert!(!is_linear(first, later), "{first} {later}");
+        assert!(!is_linear(0.0, 0.0));
+        assert!(bytes_an_epoch("", steps, 3).is_none());
+    }
+
+    #[test]
+    fn lines_of_a_log_belong_to_the_epoch_before_and_those_of_the_clock_to_none() {
+        let epoch = "epoch 2/5: train loss 1.5\n";
+        let saved = "saved step-10 in 1.2 ms\n";
+        let log = format!("start\nepoch 1/5: x\n{epoch}step 3/9: x\n{saved}epoch 3/5: x\n");
+        let (first, _) = bytes_an_epoch(&log, GROWING[3].1, 5).unwrap();
+        assert_eq!(first as usize, epoch.len() + saved.len());
+        let event = r#"{"event":"epoch","epoch":4,"step":9}"#;
+        assert_eq!(GROWING[2].1(event), Some(4));
+        assert_eq!(GROWING[2].1(r#"{"event":"saved","step":9}"#), None);
+    }
 }

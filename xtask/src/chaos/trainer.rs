@@ -128,6 +128,19 @@ impl Trainer {
         Ok(said)
     }
 
+    /// Trains the recipe in `artifacts` from its start to its end, and compares it with the uninterrupted
+    /// run.
+    ///
+    /// # Errors
+    /// A message where it fails or ends otherwise.
+    pub fn train_whole(&self, artifacts: &Path) -> Result<(), String> {
+        let mut running = self.start(artifacts, &[], &[])?;
+        if !running.wait()?.success() {
+            return Err(format!("the run failed: {}", running.said()));
+        }
+        compare::equal(&self.whole, &running.run)
+    }
+
     /// A folder of artifacts for try `number` of a row.
     pub fn artifacts(&self, row: &str, number: usize) -> PathBuf {
         self.folder.join(format!("{row}-{number}"))

@@ -1,13 +1,14 @@
 //! Folders that hold CIFAR-10, in the binary or in the Python version.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{Cifar10, Origin, pickle};
 use crate::checksum::{FILES, FileSpec};
 use crate::dataset::Images;
 use crate::error::Error;
+use crate::file::{self, ReadError};
 use crate::progress::{Progress, Task};
 use crate::record::{self, FILE_BYTES, IMAGE_BYTES, RECORDS_PER_FILE};
 
@@ -170,27 +171,16 @@ impl Decoded {
 
 /// Reads a regular file of at most `limit` bytes.
 fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
-    // Asked before opening, because opening a pipe would wait for a writer.
-    let metadata = fs::metadata(path).map_err(Error::io("read", path))?;
-    if !metadata.is_file() {
-        let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a file");
-        return Err(Error::io("read", path)(error));
-    }
-    let too_long = |actual| Error::FileSize {
-        path: path.to_path_buf(),
-        expected: limit,
-        actual,
-    };
-    if metadata.len() > limit {
-        return Err(too_long(metadata.len()));
-    }
-    let file = File::open(path).map_err(Error::io("open", path))?;
-    let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    // One byte more than allowed shows a file that grows while it is read.
-    let read = file.take(limit + 1).read_to_end(&mut bytes);
-    read.map_err(Error::io("read", path))?;
-    if bytes.len() as u64 > limit {
-        return Err(too_long(bytes.len() as u64));
-    }
-    Ok(bytes)
+    file::read(path, limit).map_err(|error| match error {
+        ReadError::Io(source) => Error::io("read", path)(source),
+        ReadError::NotRegular => {
+            let source = io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+            Error::io("read", path)(source)
+        }
+        ReadError::TooLong { found, limit } => Error::FileSize {
+            path: path.to_path_buf(),
+            expected: limit,
+            actual: found,
+        },
+    })
 }

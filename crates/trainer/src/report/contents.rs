@@ -1,14 +1,12 @@
 //! What a run's folder says.
 
-use std::fs;
-
 use model::NetworkKind;
 
 use super::ReportError;
 use crate::recipe::{self, Recipe};
 use crate::run::{
-    self, Environment, MetricsRow, Prediction, RunError, RunFolder, RunResult, StepRow, if_there,
-    read_rows,
+    self, Environment, MetricsRow, Prediction, RunFolder, RunResult, StepRow, if_there, read_rows,
+    read_short,
 };
 use crate::statistics::{self, Share};
 
@@ -39,7 +37,7 @@ impl Contents {
     pub fn read(folder: &RunFolder) -> Result<Self, ReportError> {
         let path = folder.config();
         let recipe = recipe::load(&path.display().to_string(), &[], &NetworkKind::NAMES)?;
-        let config = fs::read_to_string(&path).map_err(RunError::io("read", &path))?;
+        let config = String::from_utf8_lossy(&read_short(&path)?).into_owned();
         Ok(Self {
             recipe,
             config,

@@ -1,8 +1,8 @@
 //! The first layer's weights as a picture.
 
-use std::fs;
 use std::path::Path;
 
+use cifar10::file;
 use maud::{Markup, html};
 use png::{ColorType, EncodingError};
 use safetensors::{Dtype, SafeTensors};
@@ -10,6 +10,7 @@ use safetensors::{Dtype, SafeTensors};
 use super::ReportError;
 use super::picture::{data_uri, png};
 use crate::run::RunError;
+use crate::weight_file;
 
 /// Filters in a row of the picture.
 const COLUMNS: usize = 16;
@@ -34,7 +35,7 @@ pub fn picture(path: &Path) -> Result<Option<Filters>, ReportError> {
     if !path.exists() {
         return Ok(None);
     }
-    let bytes = fs::read(path).map_err(RunError::io("read", path))?;
+    let bytes = file::read(path, weight_file::LONGEST).map_err(RunError::read(path))?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| ReportError::Weights {
         path: path.to_owned(),
         problem: error.to_string(),

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use cifar10::file::ReadError;
+
 /// Why a run's folder or one of its files could not be used. Each message is one line.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -112,6 +114,22 @@ pub enum RunError {
         /// What the system said.
         source: io::Error,
     },
+    /// Something else stands in a file's place.
+    #[error("{}: this is not a file; remove it, or put the file back", .path.display())]
+    NotAFile {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file is longer than any of its kind. It was not read.
+    #[error("{}: it has {found} bytes, and such a file is read up to {limit}; it was damaged or is another file", .path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+        /// The most that is read, in bytes.
+        limit: u64,
+    },
     /// A file does not hold what it should.
     #[error("{}: cannot be understood: {problem}; it was damaged or comes from another version", .path.display())]
     Damaged {
@@ -137,6 +155,20 @@ impl RunError {
             action,
             path: path.to_owned(),
             source,
+        }
+    }
+
+    /// For `map_err`: a file that was not read.
+    pub(crate) fn read(path: &Path) -> impl FnOnce(ReadError) -> Self {
+        let path = path.to_owned();
+        move |error| match error {
+            ReadError::Io(source) => Self::Io {
+                action: "read",
+                path,
+                source,
+            },
+            ReadError::NotRegular => Self::NotAFile { path },
+            ReadError::TooLong { found, limit } => Self::TooLong { path, found, limit },
         }
     }
 

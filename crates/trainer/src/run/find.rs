@@ -11,6 +11,9 @@ use crate::recipe::nearest;
 /// The name of the link, or text file, that names the newest run.
 pub(super) const LATEST: &str = "latest";
 
+/// The longest text that `latest` can be, in bytes: no system has a longer path.
+const LONGEST_NAME: u64 = 1 << 12;
+
 /// The folder of the run that `run` names: `latest`, a folder's name in `artifacts`, or a path.
 ///
 /// The path returned for `latest` is the run's own, which stays when another run becomes the latest.
@@ -70,7 +73,10 @@ pub(super) fn latest_target(artifacts: &Path) -> Option<String> {
     let latest = artifacts.join(LATEST);
     fs::read_link(&latest)
         .map(|target| target.to_string_lossy().into_owned())
-        .or_else(|_| fs::read_to_string(&latest).map(|text| text.trim().to_owned()))
         .ok()
+        .or_else(|| {
+            let text = cifar10::file::read(&latest, LONGEST_NAME).ok()?;
+            Some(String::from_utf8(text).ok()?.trim().to_owned())
+        })
         .filter(|target| !target.is_empty())
 }

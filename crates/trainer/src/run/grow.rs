@@ -41,6 +41,8 @@ impl GrowingFile {
                 _ => return Self::create(path, head),
             }
         }
+        // Opening a pipe to write to it would wait for a reader.
+        cifar10::file::open(path).map_err(RunError::read(path))?;
         let file = OpenOptions::new()
             .append(true)
             .open(path)

@@ -1,10 +1,13 @@
 //! Keeps a second process out of a run.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Write};
 
 use super::error::RunError;
 use super::folder::RunFolder;
+
+/// More bytes than the text has that names a process.
+const LONGEST_NUMBER: u64 = 64;
 
 /// Held while a process trains in a run's folder. The system lets go of it when the process ends, in
 /// whatever way, so that a killed run never stays locked.
@@ -30,7 +33,8 @@ impl RunLock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let process = fs::read_to_string(&path).ok();
+                let process = cifar10::file::read(&path, LONGEST_NUMBER).ok();
+                let process = process.and_then(|text| String::from_utf8(text).ok());
                 return Err(RunError::InUse {
                     path: folder.path().to_owned(),
                     process: process.filter(|text| text.starts_with("process ")),

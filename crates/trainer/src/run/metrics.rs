@@ -1,8 +1,9 @@
 //! `metrics.csv` and `steps.csv`: tables that grow as a run goes, and are cut back when it is resumed.
 
-use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use cifar10::file;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,15 @@ use super::grow::GrowingFile;
 pub trait LogRow: Serialize + DeserializeOwned {
     /// The names of the columns, in the order of the fields.
     const COLUMNS: &'static [&'static str];
+    /// The longest table that is read whole, in bytes.
+    const LONGEST: u64;
 }
+
+/// The most rows of a table that are read: a step each of 84 epochs in batches of four.
+const MOST_ROWS: usize = 1 << 20;
+
+/// The longest line that a table can have, in bytes.
+const LONGEST_LINE: usize = 1 << 10;
 
 /// A row of `metrics.csv`: one epoch. Times stand last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +59,8 @@ impl LogRow for MetricsRow {
         "seconds",
         "images_per_second",
     ];
+    // Some 50,000 epochs.
+    const LONGEST: u64 = 1 << 23;
 }
 
 /// A row of `steps.csv`: one optimiser step. The time stands last.
@@ -69,6 +80,7 @@ pub struct StepRow {
 
 impl LogRow for StepRow {
     const COLUMNS: &'static [&'static str] = &["step", "epoch", "loss", "learning_rate", "seconds"];
+    const LONGEST: u64 = 1 << 26;
 }
 
 /// A table on the disk that takes one row after another. Rows reach the disk at [`CsvLog::flush`].
@@ -150,14 +162,17 @@ impl<R: LogRow> CsvLog<R> {
 /// Reads the rows of a table. A last line without its end, which a killed run leaves, is passed over.
 ///
 /// # Errors
-/// [`RunError::Io`] where the file cannot be read, [`RunError::Damaged`] where it is no such table.
+/// [`RunError::Io`] where the file cannot be read, [`RunError::TooLong`] where it has more than
+/// [`LogRow::LONGEST`] bytes, [`RunError::Damaged`] where it is no such table or has more than a million
+/// rows.
 pub fn read_rows<R: LogRow>(path: &Path) -> Result<Vec<R>, RunError> {
-    let mut text = fs::read(path).map_err(RunError::io("read", path))?;
+    let mut text = file::read(path, R::LONGEST).map_err(RunError::read(path))?;
     let whole = text
         .iter()
         .rposition(|byte| *byte == b'\n')
         .map_or(0, |end| end + 1);
     text.truncate(whole);
+    check_lines(&text).map_err(RunError::damaged(path))?;
     let mut reader = csv::Reader::from_reader(text.as_slice());
     let header = reader.headers().map_err(RunError::damaged(path))?;
     if !header.is_empty() && !header.iter().eq(R::COLUMNS.iter().copied()) {
@@ -177,22 +192,45 @@ fn header<R: LogRow>() -> String {
     R::COLUMNS.join(",") + "\n"
 }
 
-/// Checks that the first `length` bytes of a table are its header and whole rows.
+/// Checks that rows take no more memory than tables of this length can have. A row takes more than the
+/// shortest line that holds one, and a line is held twice.
+fn check_lines(text: &[u8]) -> Result<(), String> {
+    let mut lines = 0;
+    for line in text.split(|byte| *byte == b'\n') {
+        lines += 1;
+        if line.len() > LONGEST_LINE {
+            return Err(format!("line {lines} has more than {LONGEST_LINE} bytes"));
+        }
+    }
+    if lines > MOST_ROWS {
+        return Err(format!("it has more than {MOST_ROWS} lines"));
+    }
+    Ok(())
+}
+
+/// Checks that the first `length` bytes of a table, which is not empty, are its header and whole rows.
 fn check_whole_rows<R: LogRow>(path: &Path, length: u64) -> Result<(), RunError> {
     let damaged = |problem: String| RunError::Damaged {
         path: path.to_owned(),
         problem,
     };
-    let mut table = fs::read(path).map_err(RunError::io("read", path))?;
-    let found = table.len();
-    table.truncate(usize::try_from(length).unwrap_or(usize::MAX));
-    if (table.len() as u64) < length {
+    let (mut table, found) = file::open(path).map_err(RunError::read(path))?;
+    if found < length {
         return Err(damaged(format!(
             "it has {found} of the {length} bytes that the checkpoint counts on; put the file back, or \
              remove it to begin a new table"
         )));
     }
-    if !table.starts_with(header::<R>().as_bytes()) || table.last() != Some(&b'\n') {
+    // Only its two ends are read: a table has no limit to its length where a run goes on with it.
+    let header = header::<R>();
+    let (mut first, mut last) = (Vec::new(), [0]);
+    (&mut table)
+        .take((header.len() as u64).min(length))
+        .read_to_end(&mut first)
+        .and_then(|_| table.seek(SeekFrom::Start(length.saturating_sub(1))))
+        .and_then(|_| table.read_exact(&mut last))
+        .map_err(RunError::io("read", path))?;
+    if first != header.as_bytes() || last != *b"\n" {
         return Err(damaged(format!(
             "its first {length} bytes are not whole rows"
         )));

@@ -45,4 +45,4 @@ pub use predictions::{
 pub use result::{RunResult, RunState};
 pub use tensorboard::TensorBoardLog;
 pub use write::write_atomic;
-pub(crate) use write::{if_there, read_json, sync_folder, write_json};
+pub(crate) use write::{if_there, read_json, read_short, sync_folder, write_json};

@@ -1,6 +1,5 @@
 //! `predictions.csv` and `confusion.csv`: what a run says of each test image.
 
-use std::fs;
 use std::path::Path;
 
 use super::error::RunError;
@@ -8,6 +7,9 @@ use super::write::write_atomic;
 
 /// Number of classes.
 pub const CLASSES: usize = 10;
+
+/// The longest `predictions.csv` that is read, in bytes: a quarter of a million test images.
+const LONGEST: u64 = 1 << 25;
 
 /// Counts of test images, `[true class][predicted class]`.
 pub type ConfusionMatrix = [[u64; CLASSES]; CLASSES];
@@ -90,12 +92,13 @@ pub fn write_predictions(
 /// Reads `predictions.csv`.
 ///
 /// # Errors
-/// [`RunError::Io`] where it cannot be read, [`RunError::Damaged`] where it is no such table.
+/// [`RunError::Io`] where it cannot be read, [`RunError::TooLong`] above 32 MiB, [`RunError::Damaged`]
+/// where it is no such table.
 pub fn read_predictions(
     path: &Path,
     class_names: &[&str; CLASSES],
 ) -> Result<Vec<Prediction>, RunError> {
-    let bytes = fs::read(path).map_err(RunError::io("read", path))?;
+    let bytes = cifar10::file::read(path, LONGEST).map_err(RunError::read(path))?;
     let damaged = |problem: String| RunError::damaged(path)(problem);
     let mut reader = csv::Reader::from_reader(bytes.as_slice());
     let header = reader.headers().map_err(RunError::damaged(path))?;

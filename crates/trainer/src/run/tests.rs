@@ -13,6 +13,7 @@ use super::environment::cpu_model_in;
 use super::folder::artifacts_error;
 use super::*;
 
+mod limits;
 mod tables;
 
 fn noon() -> SystemTime {
@@ -374,16 +375,35 @@ fn a_list_has_all_runs_by_their_start_and_passes_over_the_rest() {
     assert!(runs[2].problem.as_ref().unwrap().contains("result.json"));
 }
 
+/// What a clock that was a day ahead, and was put right, leaves: the newer run has the older name and
+/// date.
 #[test]
-fn a_file_of_many_megabytes_in_the_place_of_a_result_is_named_and_not_read() {
+fn a_clock_that_goes_back_by_a_day_names_a_new_run_and_latest_follows_it() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
     let home = TempDir::new().unwrap();
-    let folder = started(home.path(), "long");
-    // Of zeros only, which take no room on most disks.
-    let file = fs::File::create(folder.result()).unwrap();
-    file.set_len(1 << 25).unwrap();
-    let problem = list(home.path()).unwrap().remove(0).problem.unwrap();
-    assert!(
-        problem.contains("result.json") && problem.contains("more than 16777216 bytes"),
-        "{problem}"
+    let start = |now: SystemTime| {
+        let folder = RunFolder::create(home.path(), "run", now).unwrap();
+        fs::write(folder.config(), "name = \"run\"\n").unwrap();
+        let started = Environment::timestamp(now);
+        environment(&started).write(&folder.environment()).unwrap();
+        folder
+    };
+    let ahead = start(noon() + DAY);
+    let back = start(noon());
+    assert!(back.name() < ahead.name());
+    assert_eq!(resolve(home.path(), "latest").unwrap(), back.path());
+    // The clock comes to the second in which there was a run already, and before the year 1970.
+    let again = start(noon() + DAY);
+    assert_eq!(again.name(), format!("{}-2", ahead.name()));
+    let ancient = start(SystemTime::UNIX_EPOCH - DAY);
+    assert_eq!(resolve(home.path(), "latest").unwrap(), ancient.path());
+    let names: Vec<_> = list(home.path())
+        .unwrap()
+        .into_iter()
+        .map(|run| run.name)
+        .collect();
+    assert_eq!(
+        names,
+        [ancient.name(), back.name(), ahead.name(), again.name()]
     );
 }

@@ -1,15 +1,16 @@
 //! Files that are either old or new, never half written, whatever interrupts the program.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use cifar10::file;
 use serde::Serialize;
 
 use super::error::RunError;
 
 /// More bytes than a run's recipe, environment or result has.
-const LONGEST_SHORT_FILE: u64 = 1 << 24;
+const LONGEST_SHORT_FILE: u64 = 1 << 22;
 
 /// Writes `bytes` to `path` in one step: to a new file beside it, which then takes its name.
 ///
@@ -78,16 +79,8 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T
 }
 
 /// Reads a file whole that is never long, so that another in its place does not fill the memory.
-pub(super) fn read_short(path: &Path) -> Result<Vec<u8>, RunError> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(LONGEST_SHORT_FILE + 1).read_to_end(&mut bytes))
-        .map_err(RunError::io("read", path))?;
-    if bytes.len() as u64 > LONGEST_SHORT_FILE {
-        let problem = format!("it has more than {LONGEST_SHORT_FILE} bytes");
-        return Err(RunError::damaged(path)(problem));
-    }
-    Ok(bytes)
+pub(crate) fn read_short(path: &Path) -> Result<Vec<u8>, RunError> {
+    file::read(path, LONGEST_SHORT_FILE).map_err(RunError::read(path))
 }
 
 /// Reads a file that a run may not have yet.

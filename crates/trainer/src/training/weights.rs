@@ -10,6 +10,7 @@ use model::Network;
 
 use super::TrainError;
 use crate::run::{self, RunError};
+use crate::weight_file;
 
 /// A network's weights as a burnpack.
 ///
@@ -36,7 +37,7 @@ pub fn save(network: &Network, path: &Path) -> Result<(), TrainError> {
 /// # Errors
 /// [`TrainError::Load`] where the file is absent, damaged or of another network.
 pub fn load(network: Network, path: &Path) -> Result<Network, TrainError> {
-    let bytes = std::fs::read(path).map_err(RunError::io("read", path))?;
+    let bytes = cifar10::file::read(path, weight_file::LONGEST).map_err(RunError::read(path))?;
     from_bytes(network, Bytes::from_bytes_vec(bytes)).map_err(|error| TrainError::load(path, error))
 }
 

@@ -19,14 +19,14 @@ mod safetensors;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+
+use cifar10::file::{self, ReadError};
 
 pub use fit::{Fit, Misfit, fit, fit_all};
 
 /// The longest file that is read, in bytes: the largest network four times over, in 64-bit numbers.
-const LONGEST: u64 = 512 << 20;
+pub(crate) const LONGEST: u64 = 512 << 20;
 /// What a file can be, for messages.
 const FORMATS: &str = "a safetensors file, a burnpack, or what PyTorch's `torch.save(net.state_dict(), \
     file)` writes";
@@ -62,9 +62,17 @@ pub enum WeightFileError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The path is that of a folder, a pipe or a device.
+    #[error("{}: this is not a file; give {FORMATS}", .0.display())]
+    NotAFile(PathBuf),
     /// The file is longer than any that is read.
-    #[error("{}: it has more than {LONGEST} bytes, and weights of these networks have at most a tenth of that", .0.display())]
-    TooLong(PathBuf),
+    #[error("{}: it has {found} bytes; files of up to {LONGEST} are read, and weights of these networks have at most a tenth of that", path.display())]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        found: u64,
+    },
     /// The file holds something else.
     #[error("{}: this is no file of weights; give {FORMATS}", .0.display())]
     Unknown(PathBuf),
@@ -91,19 +99,16 @@ pub enum WeightFileError {
 /// The bytes of the file `path`.
 ///
 /// # Errors
-/// [`WeightFileError`] where it cannot be read or is too long.
+/// [`WeightFileError`] where it is no regular file, cannot be read, or has more than 512 MiB.
 pub fn read(path: &Path) -> Result<Vec<u8>, WeightFileError> {
-    let io = |source| WeightFileError::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(io)?;
-    file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(io)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(WeightFileError::TooLong(path.to_owned()));
-    }
-    Ok(bytes)
+    file::read(path, LONGEST).map_err(|error| {
+        let path = path.to_owned();
+        match error {
+            ReadError::Io(source) => WeightFileError::Io { path, source },
+            ReadError::NotRegular => WeightFileError::NotAFile(path),
+            ReadError::TooLong { found, .. } => WeightFileError::TooLong { path, found },
+        }
+    })
 }
 
 /// The tensors in `bytes`, which were read from `path`.

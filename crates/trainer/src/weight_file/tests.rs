@@ -116,3 +116,24 @@ fn a_short_file_cannot_ask_for_many_numbers() {
         "{error}"
     );
 }
+
+/// A file of more bytes than any memory has: who reads it whole fails otherwise than with its size.
+#[test]
+fn a_file_that_is_too_long_is_not_read_and_one_without_end_is_no_file() {
+    let home = tempfile::tempdir().unwrap();
+    let long = home.path().join("long.pt");
+    let file = std::fs::File::create(&long).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let message = read(&long).unwrap_err().to_string();
+    assert!(
+        message.contains("long.pt: it has 1099511627776 bytes; files of up to 536870912"),
+        "{message}"
+    );
+    let message = read(home.path()).unwrap_err().to_string();
+    assert!(message.contains("this is not a file"), "{message}");
+    #[cfg(unix)]
+    assert!(matches!(
+        read(Path::new("/dev/zero")),
+        Err(WeightFileError::NotAFile(_))
+    ));
+}

@@ -1,7 +1,9 @@
 //! What goes wrong around a run costs nothing that was saved.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use super::resume::{Running, last_step, resumed};
 use super::{SMALL, assert_equal_runs, command, finished, program, result, text, trainer};
@@ -232,4 +234,61 @@ fn a_signal_that_comes_twice_at_once_is_one_interrupt_and_saves() {
         result(&running.run)["steps"].as_u64(),
         Some(last_step(&running.run))
     );
+}
+
+/// Gives everything in `folder` the time `time`.
+fn set_times(folder: &Path, time: SystemTime) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            set_times(&path, time);
+        }
+        let file = fs::File::open(&path).unwrap();
+        file.set_modified(time).unwrap();
+    }
+}
+
+/// No test can set the clock of the machine, which others use. What is left of a clock that was ahead, once
+/// it has been put right, is on the disk: a name, a date and the times of files that are still to come.
+#[test]
+fn a_clock_that_has_gone_back_stops_no_save_and_changes_no_figure() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let artifacts = tempfile::tempdir().unwrap();
+    let settings = [
+        "--epochs",
+        "6",
+        "--set",
+        "checkpoint.every_epochs=0",
+        "--set",
+        "checkpoint.every_minutes=0.0001",
+    ];
+    let whole = finished(artifacts.path(), &settings);
+    let mut running = Running::start(artifacts.path(), &settings);
+    running.wait_for_step(13);
+    running.signal("-KILL");
+    let run = artifacts.path().join("smoke-29990101-000000");
+    fs::rename(&running.run, &run).unwrap();
+    let path = run.join("environment.json");
+    let mut environment: serde_json::Value =
+        serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    environment["started"] = "2999-01-01T00:00:00Z".into();
+    fs::write(&path, environment.to_string()).unwrap();
+    set_times(&run, SystemTime::now() + DAY);
+
+    let saved = last_step(&run);
+    assert!((1..6 * 13).contains(&saved), "{saved}");
+    let name = run.to_str().unwrap();
+    let output = trainer(artifacts.path(), &["--resume", name]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_equal_runs(&run, &whole);
+    let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let (_, after) = events.split_once("\"resumed\"").unwrap();
+    let saves = after
+        .lines()
+        .filter(|line| line.contains("\"event\":\"saved\""));
+    assert!(saves.count() > 1, "it was not saved by the minute: {after}");
+
+    // A run of today has the earlier name, and is the latest nevertheless.
+    let newest = finished(artifacts.path(), &[]);
+    assert!(newest.file_name() < run.file_name());
 }

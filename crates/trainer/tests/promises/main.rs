@@ -8,6 +8,8 @@ mod devices;
 mod documents;
 #[cfg(unix)]
 mod faults;
+#[cfg(target_os = "linux")]
+mod flushes;
 #[cfg(unix)]
 mod logs;
 #[cfg(target_os = "linux")]

@@ -217,6 +217,7 @@ fn weights_that_do_not_fit_are_refused_with_the_file_and_leave_no_folder() {
         (photo("state_dict.pt").as_str(), "no tensor in it fits"),
         (text_file, "no file of weights"),
         ("absent.safetensors", "absent.safetensors: cannot read this"),
+        ("/dev/zero", "/dev/zero: this is not a file"),
     ] {
         let runs = artifacts.path().join("runs");
         let output = trainer(&runs, &[&SMALL[..], &["--init-from", file]].concat());

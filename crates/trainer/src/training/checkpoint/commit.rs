@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use cifar10::file::ReadError;
+
 use super::error::{CheckpointError, Problem};
 use super::files::{Disk, FileSystem};
 use super::manifest::{Manifest, Part, seal};
@@ -253,12 +255,15 @@ impl<F: FileSystem> Store<F> {
         unless_absent(self.files.remove_folder(path)).map_err(failed())
     }
 
-    /// Reads a file of a checkpoint.
-    pub(super) fn read(&self, name: Name, file: &str) -> Result<Vec<u8>, Problem> {
-        fs::read(self.path(name).join(file)).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => Problem::Missing(file.to_owned()),
-            _ => Problem::Unreadable {
-                file: file.to_owned(),
+    /// Reads a file of a checkpoint, which has at most `limit` bytes.
+    pub(super) fn read(&self, name: Name, file: &str, limit: u64) -> Result<Vec<u8>, Problem> {
+        let read = cifar10::file::read(&self.path(name).join(file), limit);
+        let file = file.to_owned();
+        read.map_err(|error| match error {
+            ReadError::TooLong { found, limit } => Problem::TooLong { file, found, limit },
+            ReadError::Io(error) if error.kind() == ErrorKind::NotFound => Problem::Missing(file),
+            error => Problem::Unreadable {
+                file,
                 reason: error.to_string(),
             },
         })

@@ -24,6 +24,16 @@ pub enum Problem {
         /// Bytes that the manifest says.
         expected: u64,
     },
+    /// A file is longer than it was, and was not read.
+    #[error("{file} has {found} bytes, and no more than {limit} were written")]
+    TooLong {
+        /// The file.
+        file: String,
+        /// Bytes that it has.
+        found: u64,
+        /// The most that it can have had.
+        limit: u64,
+    },
     /// A file has other content.
     #[error("{0} is altered: its SHA-256 is not the one that was written down")]
     Altered(String),

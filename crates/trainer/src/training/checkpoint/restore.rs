@@ -8,6 +8,9 @@ use super::files::FileSystem;
 use super::manifest::{Identity, Manifest, seal};
 use super::name::{self, Name};
 
+/// The longest manifest that is read, in bytes: some hundred times what one has.
+const LONGEST_MANIFEST: u64 = 1 << 20;
+
 /// A checkpoint that was read and verified whole.
 #[derive(Debug)]
 pub struct Checkpoint {
@@ -127,19 +130,21 @@ impl<F: FileSystem> Store<F> {
         })
     }
 
-    /// Reads a checkpoint and compares everything with its hash.
+    /// Reads a checkpoint and compares everything with its hash. Of no file is more read than the manifest
+    /// says that it has.
     ///
     /// # Errors
     /// [`Problem`] with the first thing that is wrong.
     pub fn load(&self, name: Name) -> Result<Checkpoint, Problem> {
-        let manifest_text = self.read(name, "manifest.json")?;
-        if self.read(name, "manifest.sha256")? != seal(&manifest_text).as_bytes() {
+        let manifest_text = self.read(name, "manifest.json", LONGEST_MANIFEST)?;
+        let seal = seal(&manifest_text);
+        if self.read(name, "manifest.sha256", seal.len() as u64)? != seal.as_bytes() {
             return Err(Problem::Altered("manifest.json".to_owned()));
         }
         let manifest = Manifest::parse(&manifest_text)?;
         let mut parts = Vec::with_capacity(manifest.parts.len());
         for part in &manifest.parts {
-            let content = self.read(name, &part.file)?;
+            let content = self.read(name, &part.file, part.bytes)?;
             part.check(&content)?;
             parts.push((part.file.clone(), content));
         }

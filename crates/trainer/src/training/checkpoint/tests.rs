@@ -297,6 +297,48 @@ fn a_flipped_byte_or_a_cut_file_is_named_and_the_previous_checkpoint_is_used() {
     assert_eq!(latest_step(&home), 2);
 }
 
+/// The newest checkpoint's problem, found on a thread of its own: where a reader waits, this fails and does
+/// not hang. The one before must have been used.
+fn newest_problem(home: &TempDir) -> Problem {
+    let store = store(home);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(store.latest()));
+    let answer = receiver.recv_timeout(std::time::Duration::from_secs(20));
+    let mut found = answer.unwrap().unwrap();
+    assert_eq!(found.checkpoint.unwrap().manifest.record.steps, 1);
+    assert_eq!(found.refused.len(), 1);
+    found.refused.remove(0).problem
+}
+
+/// A file of more bytes than any memory has: who reads it whole fails otherwise than with its size.
+#[test]
+fn a_file_that_has_grown_is_not_read_and_a_pipe_is_not_waited_for() {
+    const ENORMOUS: u64 = 1 << 40;
+    for part in [MODEL, SCHEDULE, "manifest.json", "manifest.sha256"] {
+        let home = TempDir::new().unwrap();
+        for step in [1, 2] {
+            save(&store(&home), step).unwrap();
+        }
+        let path = home.path().join("checkpoints/step-2").join(part);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_len(ENORMOUS).unwrap();
+        let problem = newest_problem(&home);
+        let Problem::TooLong { file, found, limit } = &problem else {
+            unreachable!("{part}: {problem}");
+        };
+        assert_eq!((file.as_str(), *found), (part, ENORMOUS));
+        assert!(*limit <= 1 << 20, "{part}: {limit}");
+        #[cfg(unix)]
+        {
+            fs::remove_file(&path).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(&path).status();
+            assert!(made.unwrap().success());
+            let problem = newest_problem(&home).to_string();
+            assert_eq!(problem, format!("{part} cannot be read: it is not a file"));
+        }
+    }
+}
+
 #[test]
 fn an_altered_checkpoint_is_set_aside_and_deleted_after_the_next_save() {
     let home = TempDir::new().unwrap();
