@@ -3,7 +3,7 @@
     python bench/check_serve.py --trainer PROGRAM [--run RUN] [--artifacts DIR] [--shots FOLDER]
 
 Fails where the page asks another machine for anything, prints to the console, is wider than the
-screen, or gives no answer. Needs `pip install playwright` and a Chromium, as `check_report.py` does;
+screen, gives no answer, or answers less than 200 photos a second in the best of three tries. Needs `pip install playwright` and a Chromium, as `check_report.py` does;
 without them it measures only.
 """
 
@@ -25,6 +25,8 @@ import urllib.parse
 import zlib
 
 NAMES = ["chromium", "chromium-browser", "google-chrome"]
+# Photos a second that every number of connections reaches in the best of so many tries.
+LEAST_RATE, TRIES = 200, 3
 WIDTHS = {"phone": 390, "desktop": 1280}
 PHOTO = pathlib.Path(__file__).parent.parent / "crates/trainer/tests/files/turned.jpg"
 # Drops a file on the page, as a user does with a mouse.
@@ -156,8 +158,16 @@ def main() -> int:
         else:
             print("skipped: the page in a browser: there is no Chromium, or no playwright to drive it")
         for connections in [1, 8, 50]:
-            rate = photos_a_second(urllib.parse.urlsplit(url).netloc, connections, arguments.seconds)
+            rate = 0.0
+            # Other work on the machine slows a try, and never makes one faster than it is.
+            for _ in range(TRIES):
+                address = urllib.parse.urlsplit(url).netloc
+                rate = max(rate, photos_a_second(address, connections, arguments.seconds))
+                if rate >= LEAST_RATE:
+                    break
             print(f"{rate:.0f} photos a second over {connections} connections at once")
+            if rate < LEAST_RATE:
+                problems.append(f"less than {LEAST_RATE} photos a second over {connections} connections")
         began = time.monotonic()
         served.send_signal(signal.SIGINT)
         if served.wait(timeout=30) != 0:

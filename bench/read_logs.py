@@ -40,9 +40,10 @@ def main() -> None:
             if len(expected):
                 same(tag, scalars(tag), expected)
     for name, table in [("step", steps), ("epoch", metrics)]:
-        rows = pandas.DataFrame([event for event in events if event["event"] == name])
-        rows = rows.drop(columns="event").astype(table.dtypes)
-        pandas.testing.assert_frame_equal(rows[table.columns], table)
+        rows = [event for event in events if event["event"] == name]
+        # A run that was cut before its first epoch's end has no row of it, and its table a header.
+        rows = pandas.DataFrame(rows, columns=table.columns).astype(table.dtypes)
+        pandas.testing.assert_frame_equal(rows, table, check_index_type=False)
     assert not steps["step"].duplicated().any() and not metrics["epoch"].duplicated().any()
     print(f"{run}: {len(steps)} steps, {len(metrics)} epochs, {len(events)} events agree")
 

@@ -1,5 +1,6 @@
 //! A trained network inside a program of its own: `cargo run -p model --example embed -- FILE PHOTO.png`
-//! with what `trainer export --format safetensors` wrote, and a PNG of any size and colours.
+//! with what `trainer export --format safetensors` wrote, and a PNG of any size and colours. The picture is taken
+//! as it is stored: unlike `trainer predict` this does not turn it by an orientation in its EXIF.
 
 use std::{error::Error, fs, fs::File, io::BufReader};
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
 use cifar10::{Event, Progress};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 use crate::screen::escaped_message;
 
@@ -43,11 +43,23 @@ pub fn bar(verbosity: Verbosity, total: u64, what: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total).with_message(what.to_owned());
-    let template = "{bar:30} {pos}/{len} {msg}, {per_sec}, {eta} left";
+    let template = "{bar:30} {pos}/{len} {msg}, {rate}, {eta} left";
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style),
+        Ok(style) => bar.with_style(style.with_key(
+            "rate",
+            |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+                // Where a bar's text cannot be written there is no bar.
+                let _ = text.write_str(&rate(state.per_sec()));
+            },
+        )),
         Err(_) => bar,
     }
+}
+
+/// Things a second: whole ones, or tenths where they are few.
+fn rate(per_second: f64) -> String {
+    let decimals = usize::from(per_second < 10.0);
+    format!("{per_second:.decimals$}/s")
 }
 
 /// Shows what fetching and converting the data takes: a bar with the time left on a terminal, and
@@ -104,5 +116,16 @@ impl Progress for FetchProgress {
             },
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_no_digits_that_nobody_reads() {
+        assert_eq!(rate(976.7522), "977/s");
+        assert_eq!(rate(4.26), "4.3/s");
     }
 }

@@ -26,7 +26,7 @@ pub struct Compare {
     /// Two runs or more: folders, names in the artifacts folder, or latest.
     #[arg(value_name = "RUN", num_args = 2.., required = true)]
     runs: Vec<String>,
-    /// Where the page goes; compare.html in the artifacts folder if absent.
+    /// Where the page goes; compare.html in the artifacts folder if absent, in place of an earlier one.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// The probability from which each run counts as sure that a label is wrong, from 0 to 1.
@@ -59,7 +59,13 @@ impl Compare {
         let data = pictures(&runs, &found, common)?;
         let test = data.as_ref().map(|data| &data.test);
         let page = compare::page(&runs, &found, self.confidence, test)?;
+        let replaced = output.exists();
         run::write_atomic(&output, page.as_bytes())?;
+        if replaced {
+            common.verbosity.choice().note(
+                "the page of an earlier comparison was replaced; --output FILE keeps this one elsewhere",
+            );
+        }
         if common.json {
             println!("{}", json(&runs, &found, &output));
         } else {

@@ -113,7 +113,10 @@ impl Column {
             Self::Started => text(&run.started),
             Self::Name => screen::escaped(&run.name),
             Self::State => state(run).to_owned(),
-            Self::Recipe => text(&run.recipe),
+            Self::Recipe => match &run.based_on {
+                Some(own) => format!("{} ({})", text(&run.recipe), screen::escaped(own)),
+                None => text(&run.recipe),
+            },
             Self::Network => text(&run.network),
             Self::Backend => text(&run.backend),
             Self::Dataset => text(&run.dataset),
@@ -193,6 +196,7 @@ fn print_csv(runs: &[RunSummary]) -> Result<(), csv::Error> {
         "epochs",
         "valid_accuracy",
         "test_accuracy",
+        "based_on",
         "seconds",
         "started",
     ])?;
@@ -216,6 +220,7 @@ fn print_csv(runs: &[RunSummary]) -> Result<(), csv::Error> {
             run.epochs,
             run.valid_accuracy,
             run.test_accuracy,
+            run.based_on.as_deref().map(text),
             run.seconds,
             run.started.as_deref().map(text),
         ))?;

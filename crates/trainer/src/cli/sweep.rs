@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use unicode_width::UnicodeWidthStr;
 
 use super::Outcome;
 use super::options::Common;
@@ -186,16 +187,7 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
         );
         return;
     }
-    let name = |row: &Row| match row.settings.join(" ") {
-        empty if empty.is_empty() => "the recipe".to_owned(),
-        settings => settings,
-    };
-    let width = rows
-        .iter()
-        .map(|row| name(row).chars().count())
-        .max()
-        .unwrap_or(0)
-        .max(8);
+    let (fixed, names) = names(rows);
     // Only a recipe that tests in several views has the last two columns.
     let views = rows.iter().any(|row| row.mean_tta.is_some());
     let heading = if views {
@@ -203,11 +195,15 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
     } else {
         String::new()
     };
+    let figures = 24 + heading.len();
+    let room = screen::width().map_or(usize::MAX, |width| width.saturating_sub(figures));
+    let longest = names.iter().map(|name| name.width()).max().unwrap_or(0);
+    let width = longest.min(room).max(8);
     println!(
         "{:width$} {:>8} {:>9} {:>4}{heading}",
         "settings", "mean", "deviation", "n"
     );
-    for row in rows {
+    for (row, name) in rows.iter().zip(names) {
         let [mean, deviation, mean_tta, deviation_tta] =
             [row.mean, row.deviation, row.mean_tta, row.deviation_tta].map(percent_or_dash);
         let more = if views {
@@ -215,15 +211,76 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
         } else {
             String::new()
         };
+        // Settings that leave no room for the figures have a line of their own.
+        let beside = if name.width() > width {
+            println!("{name}");
+            ""
+        } else {
+            name.as_str()
+        };
+        let space = " ".repeat(width - beside.width());
         println!(
-            "{:width$} {mean:>8} {deviation:>9} {:>4}{more}",
-            name(row),
+            "{beside}{space} {mean:>8} {deviation:>9} {:>4}{more}",
             row.n
         );
+    }
+    if !fixed.is_empty() {
+        let all = format!("all with {}", fixed.join(" "));
+        println!("{}", screen::wrapped(&all, screen::width(), 2));
     }
     let missing: usize = rows.iter().map(|row| row.missing).sum();
     if missing > 0 {
         println!("{missing} of {} runs are not finished", plan.tasks.len());
     }
     println!("{}", screen::path(&plan.folder));
+}
+
+/// The settings that all rows have, and each row's others as a name.
+fn names(rows: &[Row]) -> (Vec<&str>, Vec<String>) {
+    let settings = rows.first().map_or(&[][..], |row| row.settings.as_slice());
+    let is_fixed =
+        |place: usize| (rows.iter()).all(|row| row.settings.get(place) == settings.get(place));
+    let names = rows.iter().map(|row| {
+        let settings = row.settings.iter().enumerate();
+        let varying: Vec<&str> = settings
+            .filter(|(place, _)| !is_fixed(*place))
+            .map(|(_, setting)| setting.as_str())
+            .collect();
+        match varying.as_slice() {
+            [] => "the recipe".to_owned(),
+            varying => screen::escaped(&varying.join(" ")),
+        }
+    });
+    let fixed = settings.iter().enumerate();
+    let fixed = fixed.filter(|(place, _)| is_fixed(*place));
+    (
+        fixed.map(|(_, setting)| setting.as_str()).collect(),
+        names.collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_named_by_what_varies_and_the_rest_is_said_once() {
+        let row = |settings: &[&str]| Row {
+            settings: settings.iter().map(|text| (*text).to_owned()).collect(),
+            mean: None,
+            deviation: None,
+            mean_tta: None,
+            deviation_tta: None,
+            n: 0,
+            missing: 1,
+            failed: 0,
+        };
+        let rows = ["0.1", "0.2"].map(|lr| row(&["epochs=1", &format!("optimizer.lr={lr}")]));
+        let (fixed, found) = names(&rows);
+        assert_eq!(fixed, ["epochs=1"]);
+        assert_eq!(found, ["optimizer.lr=0.1", "optimizer.lr=0.2"]);
+        let (fixed, found) = names(&rows[..1]);
+        assert_eq!(fixed, ["epochs=1", "optimizer.lr=0.1"]);
+        assert_eq!(found, ["the recipe"]);
+    }
 }

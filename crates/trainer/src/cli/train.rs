@@ -62,7 +62,7 @@ pub struct Train {
     /// cifar10 or synthetic.
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-    /// The run's name in place of the recipe's.
+    /// The run's name in place of the recipe's, which is kept as based_on.
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
 }

@@ -37,7 +37,7 @@ pub enum Doubts {
     /// The labels in doubt, the most confident answers first.
     Found(Vec<Doubt>),
     /// The runs do not say it together.
-    NotComparable(&'static str),
+    NotComparable(String),
 }
 
 impl Doubts {
@@ -69,7 +69,7 @@ impl Doubts {
 #[must_use]
 pub fn doubts(runs: &[Compared], confidence: f64) -> Doubts {
     let Some((first, others)) = runs.split_first().filter(|(_, others)| !others.is_empty()) else {
-        return Doubts::NotComparable("it takes two runs at least");
+        return Doubts::NotComparable("it takes two runs at least".to_owned());
     };
     for other in others {
         if let Err(why) = paired_images(first, other) {

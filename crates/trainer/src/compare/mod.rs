@@ -90,8 +90,8 @@ pub enum Paired {
         /// How likely chance alone gives such a split.
         p: f64,
     },
-    /// One of the two was not tested, or not on the same images.
-    NotComparable(&'static str),
+    /// One of the two was not tested, or not on the same images: which, as the end of a sentence.
+    NotComparable(String),
 }
 
 impl Paired {
@@ -109,13 +109,14 @@ impl Paired {
     #[must_use]
     pub fn describe(&self, tests: usize) -> String {
         match self {
-            Self::NotComparable(why) => (*why).to_owned(),
+            Self::NotComparable(why) => why.clone(),
             Self::Tested {
                 only_first,
                 only_other,
                 p,
             } => format!(
-                "{only_first} images right in the first only, {only_other} in this one only, p = {p:.2e}: {}",
+                "{only_first} images right in the first only, {only_other} in this one only, {}: {}",
+                p_value(*p),
                 if self.is_larger_than_chance(tests) == Some(true) {
                     "larger than chance"
                 } else {
@@ -147,18 +148,36 @@ pub fn paired(first: &Compared, other: &Compared) -> Paired {
     }
 }
 
+/// A p-value as people read it: `p = 0.042`, `p = 3.1e-7`, `p = 1`.
+fn p_value(p: f64) -> String {
+    match p {
+        // Beyond this the tail of the distribution is no number of 64 bits.
+        ..1e-300 => "p below 1e-300".to_owned(),
+        ..0.001 => format!("p = {p:.1e}"),
+        _ => {
+            let digits = format!("{p:.3}");
+            format!("p = {}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+    }
+}
+
 /// The answers of two runs on the same images in one order, or why there are none.
 fn paired_images<'a>(
     first: &'a Compared,
     other: &'a Compared,
-) -> Result<(&'a [Prediction], &'a [Prediction]), &'static str> {
-    let (Some(a), Some(b)) = (&first.contents.predictions, &other.contents.predictions) else {
-        return Err("one of the two was not tested");
+) -> Result<(&'a [Prediction], &'a [Prediction]), String> {
+    let answers = |run: &'a Compared| {
+        let found = run.contents.predictions.as_deref();
+        found.ok_or_else(|| format!("{} was not tested", run.name))
     };
+    let (a, b) = (answers(first)?, answers(other)?);
     let data = |run: &Compared| run.contents.environment.data.hash();
     let image = |one: &Prediction| (one.index, one.label);
     if data(first) != data(other) || !a.iter().map(image).eq(b.iter().map(image)) {
-        return Err("they were not tested on the same images");
+        return Err(format!(
+            "{} and {} were not tested on the same images",
+            first.name, other.name
+        ));
     }
     Ok((a, b))
 }

@@ -5,10 +5,23 @@ use maud::{Markup, html};
 
 use super::{Compared, Doubts, differing_keys, doubts, paired};
 use crate::report::ReportError;
-use crate::report::curves::{ACCURACY, Axes, Curve, LOSS, figure};
-use crate::report::page::{Figure, SERIES, figures, page as whole_page};
-use crate::run::MetricsRow;
+use crate::report::curves::{ACCURACY, Axes, Curve, LOSS, figure, over_steps};
+use crate::report::page::{Figure, SERIES, figures, page_with};
+use crate::run::{MetricsRow, StepRow};
 use crate::statistics::percent;
+
+/// Where columns have no room side by side a row becomes a block: its key, and below it a line a run.
+const STYLE: &str = "
+.recipes td { overflow-wrap: anywhere; }
+.whose { display: none; }
+@media (max-width: 40rem) {
+  .recipes th { display: none; }
+  .recipes td { display: block; border: 0; padding: .1rem 0; }
+  .recipes td:first-child { padding-top: .5rem; }
+  .recipes tr { display: block; border-bottom: 1px solid var(--grid); padding-bottom: .5rem; }
+  .whose { display: inline; color: var(--faint); }
+}
+";
 
 /// The page of `runs`, the first of which the others are compared with. It loads nothing. `found` are the
 /// labels in doubt from `confidence` on, and `test` the images that they are of.
@@ -29,12 +42,17 @@ pub fn page(
         (doubts)
         (recipes(runs))
     };
-    Ok(whole_page("Comparison", &body))
+    Ok(page_with("Comparison", STYLE, &body))
 }
 
 /// A run's colour; with more runs than colours they come again.
 fn color(place: usize) -> &'static str {
     SERIES.into_iter().cycle().nth(place).unwrap_or(SERIES[0])
+}
+
+/// A dot in a run's colour.
+fn key(place: usize) -> Markup {
+    html! { span.key style={ "background:" (color(place)) } {} }
 }
 
 fn accuracies(runs: &[Compared]) -> Markup {
@@ -47,7 +65,7 @@ fn accuracies(runs: &[Compared]) -> Markup {
                 }
                 @for (place, run) in runs.iter().enumerate() {
                     tr {
-                        td { span.key style={ "background:" (color(place)) } {} (run.name) }
+                        td { (key(place)) (run.name) }
                         @if let Some(accuracy) = run.contents.accuracy() {
                             td { (percent(accuracy.share)) }
                             td { (percent(accuracy.interval.0)) " to " (percent(accuracy.interval.1)) }
@@ -66,59 +84,80 @@ fn accuracies(runs: &[Compared]) -> Markup {
     }
 }
 
+/// More points than this of one run would hide the other runs behind its noise.
+const MOST_POINTS: usize = 100;
+
 fn curves(runs: &[Compared]) -> Vec<Figure> {
-    let draw = |file, caption: &str, axes: Axes, value: fn(&MetricsRow) -> Option<f64>| {
-        let curves: Vec<Curve> = runs
-            .iter()
-            .enumerate()
-            .map(|(place, run)| {
-                let metrics = &run.contents.metrics;
-                let point = |row: &MetricsRow| (row.step, value(row));
-                let mut curve = Curve::over(&run.name, color(place), metrics, point);
-                // The table above says which colour is whose, and a legend would cover curves.
-                curve.name = None;
-                curve
-            })
-            .collect();
-        figure(file, caption, axes, &curves)
+    // The table above says which colour is whose, and a legend would cover curves.
+    let unnamed = |mut curve: Curve| {
+        curve.name = None;
+        curve
     };
-    let rate = Axes {
+    let of_steps = |value: fn(&StepRow) -> f64| {
+        let curves = runs.iter().enumerate().map(move |(place, run)| {
+            let point = |row: &StepRow| (row.step, Some(value(row)));
+            unnamed(Curve::over("", color(place), &run.contents.steps, point))
+        });
+        curves.collect::<Vec<_>>()
+    };
+    let of_epochs = |value: fn(&MetricsRow) -> Option<f64>| {
+        let curves = runs.iter().enumerate().map(move |(place, run)| {
+            let point = |row: &MetricsRow| (row.step, value(row));
+            unnamed(Curve::over("", color(place), &run.contents.metrics, point))
+        });
+        curves.collect::<Vec<_>>()
+    };
+    let loss = of_steps(|row| row.loss).into_iter();
+    let loss: Vec<Curve> = loss.map(|curve| curve.means(MOST_POINTS)).collect();
+    let of_loss = caption("Training loss", "of each step", "means of", &loss);
+    let rate = of_steps(|row| row.learning_rate).into_iter();
+    let rate: Vec<Curve> = rate.map(|curve| curve.sampled(MOST_POINTS)).collect();
+    let of_rate = caption(
+        "Learning rate",
+        "of each step",
+        "at the end of every",
+        &rate,
+    );
+    let rate_axes = Axes {
         y: "learning rate",
         from_zero: true,
         ..LOSS
     };
     [
-        draw("train-loss", "Training loss of each epoch.", LOSS, |row| {
-            row.train_loss
-        }),
-        draw(
+        figure("train-loss", &of_loss, LOSS, &loss),
+        figure(
             "valid-loss",
             "Validation loss of each epoch.",
             LOSS,
-            |row| row.valid_loss,
+            &of_epochs(|row| row.valid_loss),
         ),
-        draw(
+        figure(
             "train-accuracy",
             "Training accuracy of each epoch.",
             ACCURACY,
-            |row| row.train_accuracy.map(|share| 100.0 * share),
+            &of_epochs(|row| row.train_accuracy.map(|share| 100.0 * share)),
         ),
-        draw(
+        figure(
             "valid-accuracy",
             "Validation accuracy of each epoch.",
             ACCURACY,
-            |row| row.valid_accuracy.map(|share| 100.0 * share),
+            &of_epochs(|row| row.valid_accuracy.map(|share| 100.0 * share)),
         ),
-        draw(
-            "learning-rate",
-            "Learning rate at each epoch's end.",
-            rate,
-            |row| Some(row.learning_rate),
-        ),
+        figure("learning-rate", &of_rate, rate_axes, &rate),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What `curves` show, each of which may stand for another number of steps a point.
+fn caption(what: &str, one: &str, several: &str, curves: &[Curve]) -> String {
+    let each = || curves.iter().map(|curve| curve.each);
+    let (least, most) = (each().min().unwrap_or(1), each().max().unwrap_or(1));
+    if least == most {
+        return format!("{what}, {}.", over_steps(one, several, most));
+    }
+    format!("{what}, {several} {least} to {most} steps.")
 }
 
 fn recipes(runs: &[Compared]) -> Markup {
@@ -129,12 +168,17 @@ fn recipes(runs: &[Compared]) -> Markup {
             p { "The recipes are the same." }
         } @else {
             div.scroll {
-                table {
-                    tr { th { "key" } @for run in runs { th { (run.name) } } }
-                    @for key in &keys {
+                table.recipes {
+                    tr { th { "key" } @for (place, run) in runs.iter().enumerate() { th { (key(place)) (run.name) } } }
+                    @for differing in &keys {
                         tr {
-                            td { code { (key.key) } }
-                            @for value in &key.values { td { (value.as_deref().unwrap_or("-")) } }
+                            td { code { (differing.key) } }
+                            @for (place, (run, value)) in runs.iter().zip(&differing.values).enumerate() {
+                                td {
+                                    span.whose { (key(place)) (run.name) ": " }
+                                    (value.as_deref().unwrap_or("-"))
+                                }
+                            }
                         }
                     }
                 }

@@ -62,9 +62,14 @@ fn decode_png(bytes: &[u8]) -> Result<Picture, PhotoError> {
     let limits = png::Limits { bytes: MOST_MEMORY };
     let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), limits);
     decoder.set_transformations(Transformations::normalize_to_color8());
-    let mut reader = decoder.read_info().map_err(&failed)?;
-    let (width, height) = (reader.info().width as usize, reader.info().height as usize);
+    // A colour profile and texts are of no use here, and a small file may hold ones that inflate to hundreds of
+    // megabytes.
+    decoder.set_ignore_iccp_chunk(true);
+    decoder.set_ignore_text_chunk(true);
+    let header = decoder.read_header_info().map_err(&failed)?;
+    let (width, height) = (header.width as usize, header.height as usize);
     check(width, height)?;
+    let mut reader = decoder.read_info().map_err(&failed)?;
     let length = reader
         .output_buffer_size()
         .ok_or(PhotoError::TooLarge { width, height })?;

@@ -21,9 +21,11 @@ use model::PictureError;
 pub use orientation::Orientation;
 
 /// The longest file that is read, in bytes.
-pub const LONGEST: usize = 32 << 20;
+pub const LONGEST: usize = 32 * MILLION;
 /// The most pixels of a photo that is decoded: those of a large camera's.
-pub const MOST_PIXELS: usize = 64 << 20;
+pub const MOST_PIXELS: usize = 64 * MILLION;
+/// Messages name both limits in millions.
+pub(crate) const MILLION: usize = 1_000_000;
 
 /// Why a photo has no answer. Each message is a part of a line.
 #[derive(Debug, thiserror::Error)]
@@ -31,17 +33,23 @@ pub enum PhotoError {
     /// The file could not be read.
     #[error("cannot read this: {0}")]
     Io(#[from] std::io::Error),
+    /// A folder holds no files.
+    #[error("this folder has no files")]
+    NoFiles,
+    /// A folder holds something that is no file.
+    #[error("this is a pipe, a socket or a device")]
+    NotAFile,
     /// The file has no bytes.
     #[error("this is empty")]
     Empty,
     /// The file is too long.
-    #[error("this has more than {} megabytes", LONGEST >> 20)]
+    #[error("this has more than {} megabytes", LONGEST / MILLION)]
     TooLong,
     /// The file is no image that is read.
     #[error("this is no PNG, JPEG or WebP")]
     Unknown,
     /// The image has too many pixels, perhaps on purpose.
-    #[error("this has {width} by {height} pixels, more than {} millions", MOST_PIXELS >> 20)]
+    #[error("this has {width} by {height} pixels, more than {} million", MOST_PIXELS / MILLION)]
     TooLarge {
         /// Its width.
         width: usize,

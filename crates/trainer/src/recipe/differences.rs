@@ -44,7 +44,7 @@ impl Recipe {
             .collect()
     }
 
-    /// Each key but the name, with its value as TOML.
+    /// Each key but the names, with its value as TOML.
     fn values(&self) -> BTreeMap<String, String> {
         let mut values = BTreeMap::new();
         // The text is our own, so that it parses; one that did not would have no keys.

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::document::{Document, Entry, Value};
 use super::error::{Candidates, Place, RecipeError};
 use super::keys::{self, KEYS};
+use super::validate::is_plain_name;
 
 /// A recipe's text with its names.
 #[derive(Debug)]
@@ -90,6 +91,7 @@ pub(super) fn read(text: &RecipeText, overrides: &[Override]) -> Result<Document
     for (name, name_place, entry) in read_table(table.into_inner(), &place) {
         insert(&mut document.entries, &name, &name_place, entry)?;
     }
+    note_own_name(&mut document, overrides);
     for given in overrides {
         let place = given.place();
         insert(
@@ -100,6 +102,26 @@ pub(super) fn read(text: &RecipeText, overrides: &[Override]) -> Result<Document
         )?;
     }
     Ok(document)
+}
+
+/// Keeps the recipe's own name, where `overrides` give the run another. That of a run that is repeated stays.
+fn note_own_name(document: &mut Document, overrides: &[Override]) {
+    let Some(given) = overrides.iter().find(|given| given.key == "name") else {
+        return;
+    };
+    let own = match document.entries.get("name").map(|entry| &entry.value) {
+        None => &document.stem,
+        Some(Value::String(text)) => text,
+        Some(_) => return,
+    };
+    if !document.entries.contains_key("based_on") && is_plain_name(own) {
+        let entry = Entry {
+            value: Value::String(own.clone()),
+            place: given.place(),
+            option_text: None,
+        };
+        document.entries.insert("based_on".to_owned(), entry);
+    }
 }
 
 /// Puts a value at `key`, and the values of a section each at its own key.

@@ -5,6 +5,7 @@
 /// The elements of `data.augment` and `optimizer.group` have keys of their own, which `validate` checks.
 pub(super) const KEYS: &[&str] = &[
     "name",
+    "based_on",
     "network",
     "epochs",
     "batch_size",

@@ -41,6 +41,8 @@ pub const CIFAR10_TEST_IMAGES: usize = 10_000;
 pub struct Recipe {
     /// What the run's folder and records call it. The file's stem unless the key `name` says otherwise.
     pub name: String,
+    /// The recipe's own name, where the command line gave the run another.
+    pub based_on: Option<String>,
     /// The network's name in the registry.
     pub network: String,
     /// Passes over the training images, above 0. May be fractional.

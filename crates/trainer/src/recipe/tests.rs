@@ -75,6 +75,7 @@ fn an_empty_recipe_has_the_documented_defaults() {
         recipe,
         Recipe {
             name: "x".to_owned(),
+            based_on: None,
             network: "resnet20".to_owned(),
             epochs: 8.0,
             batch_size: 128,
@@ -178,6 +179,26 @@ fn overrides_come_after_the_file_in_their_order() {
     assert_eq!(recipe.data.augment, []);
     assert_eq!(recipe.data.normalize, Normalize::Half);
     assert_eq!(recipe.name, "2024");
+}
+
+#[test]
+fn a_name_from_the_command_line_leaves_the_recipes_own_beside_it() {
+    let named = |text: &str, name: &str| {
+        let overrides = [Override::flag("--name", "name", &name)];
+        parse_text(text, &overrides).unwrap()
+    };
+    let run = named("", "mine");
+    assert_eq!((&*run.name, run.based_on.as_deref()), ("mine", Some("x")));
+    let file = parse_text("name = \"own\"", &[]).unwrap();
+    assert_eq!(file.based_on, None);
+    assert_eq!(named("name = \"own\"", "own").based_on, None);
+    // A run that is repeated under a third name is still a run of the first.
+    let stored = run.to_toml();
+    assert_eq!(parse_text(&stored, &[]).unwrap(), run);
+    let again = named(&stored, "other");
+    assert_eq!(again.based_on.as_deref(), Some("x"));
+    assert_eq!(again.hash(), parse_text("", &[]).unwrap().hash());
+    assert!(message("based_on = \"a/b\"", &[]).contains("a/b"));
 }
 
 #[test]

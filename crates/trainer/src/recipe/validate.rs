@@ -43,8 +43,10 @@ const KEYS_OF_A_CHOICE: &[(&str, &str, &[&str])] = &[
 /// Checks every value of `document`.
 pub(super) fn recipe(document: &Document, networks: &[&str]) -> Result<Recipe, RecipeError> {
     let source = dataset(document)?;
+    let name = name(document)?;
     let recipe = Recipe {
-        name: name(document)?,
+        based_on: based_on(document, &name)?,
+        name,
         network: network(document, networks)?,
         epochs: document.number("epochs", 8.0, "above 0 and at most 1000000", |value| {
             value > 0.0 && value <= MOST_EPOCHS
@@ -114,8 +116,23 @@ fn name(document: &Document) -> Result<String, RecipeError> {
     ))
 }
 
+/// The recipe's own name, where it is another than the run's.
+fn based_on(document: &Document, name: &str) -> Result<Option<String>, RecipeError> {
+    let Some(entry) = document.entry("based_on") else {
+        return Ok(None);
+    };
+    let text = entry.as_text("based_on")?;
+    if is_plain_name(text) {
+        return Ok((text != name).then(|| text.to_owned()));
+    }
+    Err(document.conflict(
+        &["based_on"],
+        format!("\"{}\" is no recipe's name", text.escape_debug()),
+    ))
+}
+
 /// Whether a text is a safe folder name on every system.
-fn is_plain_name(text: &str) -> bool {
+pub(super) fn is_plain_name(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && !text.starts_with('.')
         && text

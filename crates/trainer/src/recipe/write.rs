@@ -18,11 +18,14 @@ impl Recipe {
     pub fn to_toml(&self) -> String {
         let mut lines = Lines::default();
         lines.set("name", &self.name);
+        if let Some(own) = &self.based_on {
+            lines.set("based_on", own);
+        }
         lines.0.push_str(&self.settings());
         lines.0
     }
 
-    /// SHA-256 of [`Recipe::to_toml`] without the name, in hexadecimal. Two recipes with the same hash
+    /// SHA-256 of [`Recipe::to_toml`] without the names, in hexadecimal. Two recipes with the same hash
     /// train the same way.
     pub fn hash(&self) -> String {
         let digest = Sha256::digest(self.settings().as_bytes());
@@ -33,10 +36,11 @@ impl Recipe {
         })
     }
 
-    /// All keys but the name.
+    /// All keys but the names.
     pub(super) fn settings(&self) -> String {
         let Self {
             name: _,
+            based_on: _,
             network,
             epochs,
             batch_size,

@@ -62,16 +62,26 @@ pub fn accuracy(counts: &ConfusionMatrix) -> Figure {
     let mut plot = ForestPlot::new()
         .with_color(SERIES[0])
         .with_cap_size(4.0)
+        .with_marker_size(3.0)
         .with_null_value(100.0 * right as f64 / all.max(1) as f64);
+    let (mut least, mut most) = (100.0_f64, 0.0_f64);
     for ((class, name), row) in CLASS_NAMES.iter().enumerate().zip(counts) {
         let (count, hits) = (row.iter().sum::<u64>(), hits(class).unwrap_or_default());
         let (low, high) = wilson(hits, count);
         let share = 100.0 * hits as f64 / count.max(1) as f64;
-        plot = plot.with_row(*name, share, 100.0 * low, 100.0 * high);
+        let (low, high) = (100.0 * low, 100.0 * high);
+        (least, most) = (least.min(low), most.max(high));
+        plot = plot.with_row(*name, share, low, high);
     }
     let caption = "Accuracy by class on the test set, with Wilson's interval of 95%. The line is the \
                    accuracy over all classes.";
     Figure::draw("class-accuracy", caption, vec![plot.into()], |layout| {
-        layout.with_height(430.0).with_x_label("accuracy, %")
+        // Marks and the ends of intervals are whole, also at 0% and 100%.
+        let room = 0.03 * (most - least).max(1.0);
+        layout
+            .with_height(430.0)
+            .with_x_label("accuracy, %")
+            .with_x_axis_min(least - room)
+            .with_x_axis_max(most + room)
     })
 }

@@ -1,12 +1,16 @@
 //! What a run's folder says.
 
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+
 use model::NetworkKind;
 
 use super::ReportError;
 use crate::recipe::{self, Recipe};
 use crate::run::{
-    self, Environment, MetricsRow, Prediction, RunFolder, RunResult, StepRow, if_there, read_rows,
-    read_short,
+    self, Environment, MetricsRow, Prediction, RunError, RunFolder, RunResult, RunState, StepRow,
+    if_there, read_rows, read_short,
 };
 use crate::statistics::{self, Share};
 
@@ -25,6 +29,8 @@ pub struct Contents {
     pub metrics: Vec<MetricsRow>,
     /// A row a step.
     pub steps: Vec<StepRow>,
+    /// Steps of the whole run, as its first event says.
+    pub planned_steps: Option<u64>,
     /// What the network says of each test image, where the run was tested.
     pub predictions: Option<Vec<Prediction>>,
 }
@@ -45,10 +51,30 @@ impl Contents {
             result: if_there(&folder.result(), RunResult::read)?,
             metrics: if_there(&folder.metrics(), read_rows)?.unwrap_or_default(),
             steps: if_there(&folder.steps(), read_rows)?.unwrap_or_default(),
+            planned_steps: planned_steps(&folder.events()),
             predictions: if_there(&folder.predictions(), |path| {
                 run::read_predictions(path, &cifar10::CLASS_NAMES)
             })?,
         })
+    }
+
+    /// Epochs that were trained, the last one perhaps in part, beside those of the recipe: `2`, or `0.36 of 2`
+    /// where the run has not finished.
+    #[must_use]
+    pub fn epochs(&self) -> String {
+        let planned = self.recipe.epochs;
+        let result = self.result.as_ref();
+        if let Some(result) = result.filter(|result| result.state == RunState::Finished) {
+            return result.epochs.to_string();
+        }
+        let done = self.steps.last().map_or(0, |row| row.step);
+        match self.planned_steps.filter(|steps| *steps > 0) {
+            Some(steps) => {
+                let epochs = planned * done as f64 / steps as f64;
+                format!("{} of {planned}", (100.0 * epochs).round() / 100.0)
+            }
+            None => format!("part of {planned}"),
+        }
     }
 
     /// What the run's logits are divided by so that probabilities agree best with its hold-out.
@@ -62,4 +88,16 @@ impl Contents {
     pub fn accuracy(&self) -> Option<Share> {
         self.predictions.as_deref().map(statistics::accuracy)
     }
+}
+
+/// The longest first line of `events.jsonl` that is read, in bytes.
+const LONGEST_EVENT: u64 = 1 << 16;
+
+/// What the first event says of the run's length; nothing where there is no such line.
+fn planned_steps(events: &Path) -> Option<u64> {
+    let mut line = String::new();
+    let file = File::open(events).ok()?.take(LONGEST_EVENT);
+    BufReader::new(file).read_line(&mut line).ok()?;
+    let started: serde_json::Value = serde_json::from_str(&line).ok()?;
+    started.get("steps")?.as_u64()
 }

@@ -7,7 +7,7 @@ use super::page::{Figure, SERIES};
 use crate::run::{MetricsRow, StepRow};
 
 /// More points than this are no use at the width of a plot.
-const MOST_POINTS: usize = 400;
+pub const MOST_POINTS: usize = 400;
 
 /// Up to this many points each gets a mark.
 const MOST_MARKS: usize = 40;
@@ -27,6 +27,8 @@ pub struct Curve {
     pub color: &'static str,
     /// Its points, which may have gaps where there is no finite number.
     pub points: Vec<(f64, f64)>,
+    /// Rows of the table for each point, but perhaps for the last one.
+    pub each: usize,
     /// Whether it stands behind the others.
     pub faint: bool,
 }
@@ -47,29 +49,35 @@ impl Curve {
             name: Some(name.to_owned()),
             color,
             points: points.collect(),
+            each: 1,
             faint: false,
         }
     }
 
-    /// The curve with means in place of its points where they are too many.
+    /// The curve with means in place of its points where those are more than `most`. A mean stands where the
+    /// last of its points did, as an epoch's mean stands at the epoch's end, so that the curve ends with its data.
     #[must_use]
-    pub fn thinned(mut self) -> Self {
-        let each = self.points.len().div_ceil(MOST_POINTS).max(1);
-        self.points = self
-            .points
-            .chunks(each)
-            .map(|chunk| {
-                // Running means, which of equal values are exactly that value.
-                let mut mean = (0.0, 0.0);
-                for (seen, point) in chunk.iter().enumerate() {
-                    let n = (seen + 1) as f64;
-                    mean = (
-                        mean.0 + (point.0 - mean.0) / n,
-                        mean.1 + (point.1 - mean.1) / n,
-                    );
-                }
-                mean
-            })
+    pub fn means(self, most: usize) -> Self {
+        self.thinned(most, |points| {
+            // Running means, which of equal values are exactly that value.
+            let values = points.iter().map(|point| point.1);
+            let mean = (1_u32..).zip(values);
+            mean.fold(0.0, |mean, (n, value)| mean + (value - mean) / f64::from(n))
+        })
+    }
+
+    /// The curve with every so manyth of its points, and the last one, where they are more than `most`.
+    #[must_use]
+    pub fn sampled(self, most: usize) -> Self {
+        self.thinned(most, |points| points.last().map_or(0.0, |point| point.1))
+    }
+
+    /// The curve with one value for each group of its points, at the last of them.
+    fn thinned(mut self, most: usize, value: impl Fn(&[(f64, f64)]) -> f64) -> Self {
+        self.each = self.points.len().div_ceil(most.max(1)).max(1);
+        let groups = self.points.chunks(self.each);
+        self.points = groups
+            .filter_map(|group| group.last().map(|last| (last.0, value(group))))
             .collect();
         self
     }
@@ -148,9 +156,11 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
         if axes.x == EPOCH {
             // There are no parts of an epoch in a table of epochs.
             let step = (last / MOST_EPOCH_TICKS).ceil().max(1.0);
+            layout = layout.with_x_tick_step(step);
+        }
+        if last > 0.0 {
             // The mark of the last one is whole.
-            let end = last * 1.03;
-            layout = layout.with_x_axis_max(end).with_x_tick_step(step);
+            layout = layout.with_x_axis_max(last * 1.03);
         }
         if low == high {
             // A range around one value says nothing of it; from zero it stands in the middle.
@@ -167,47 +177,74 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
 pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
     let [train, valid, third, ..] = SERIES;
     let percent = |fraction: Option<f64>| fraction.map(|value| 100.0 * value);
-    let mut each_step = Curve::over("each step", SERIES[7], steps, |r| (r.step, Some(r.loss)));
+    let each_step = Curve::over("each step", SERIES[7], steps, |r| (r.step, Some(r.loss)));
+    let mut each_step = each_step.means(MOST_POINTS);
     each_step.faint = true;
+    if each_step.each > 1 {
+        each_step.name = Some(format!("means of {} steps", each_step.each));
+    }
     let alone = |mut curve: Curve| {
         curve.name = None;
         [curve]
     };
     let learning_rate = Curve::over("", third, steps, |r| (r.step, Some(r.learning_rate)));
+    let learning_rate = learning_rate.sampled(MOST_POINTS);
     let seconds = Curve::over("", third, metrics, |r| (r.epoch, Some(r.seconds)));
+    let train_loss = Curve::over("train", train, metrics, |r| (r.step, r.train_loss));
+    let valid_loss = Curve::over("valid", valid, metrics, |r| (r.step, r.valid_loss));
+    let has_holdout = !valid_loss.points.is_empty();
+    let where_held_out = |text: &'static str| if has_holdout { text } else { "" };
     [
         figure(
             "loss",
-            "Loss: the mean over each epoch and over each step's batch, and over the hold-out.",
+            &format!(
+                "Loss: {}{}{}.",
+                over_steps("each step's batch", "means of", each_step.each),
+                if train_loss.points.is_empty() {
+                    ""
+                } else {
+                    ", the mean over each epoch"
+                },
+                where_held_out(", and over the hold-out after it"),
+            ),
             LOSS,
-            &[
-                each_step.thinned(),
-                Curve::over("train", train, metrics, |r| (r.step, r.train_loss)),
-                Curve::over("valid", valid, metrics, |r| (r.step, r.valid_loss)),
-            ],
+            &[each_step, train_loss, valid_loss],
         ),
         figure(
             "accuracy",
-            "Accuracy over each epoch's training images, and over the hold-out after it.",
+            &format!(
+                "Accuracy over each epoch's training images{}.",
+                where_held_out(", and over the hold-out after it")
+            ),
             ACCURACY,
             &[
-                Curve::over("train", train, metrics, |r| (r.step, percent(r.train_accuracy))),
-                Curve::over("valid", valid, metrics, |r| (r.step, percent(r.valid_accuracy))),
+                Curve::over("train", train, metrics, |r| {
+                    (r.step, percent(r.train_accuracy))
+                }),
+                Curve::over("valid", valid, metrics, |r| {
+                    (r.step, percent(r.valid_accuracy))
+                }),
             ],
         ),
         figure(
             "learning-rate",
-            "Learning rate of each step.",
+            &format!(
+                "Learning rate {}.",
+                over_steps("of each step", "at the end of every", learning_rate.each)
+            ),
             Axes {
                 y: "learning rate",
                 from_zero: true,
                 ..LOSS
             },
-            &alone(learning_rate.thinned()),
+            &alone(learning_rate),
         ),
         figure(
             "epoch-time",
-            "Time of each epoch, its validation included. After a resumption, the part that came then.",
+            &format!(
+                "Time of each epoch{}. After a resumption, the part that came then.",
+                where_held_out(", its validation included")
+            ),
             Axes {
                 x: EPOCH,
                 y: "seconds",
@@ -220,4 +257,12 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a point of a curve over steps stands for: `one` step, or `several` with their number.
+pub fn over_steps(one: &str, several: &str, each: usize) -> String {
+    match each {
+        0 | 1 => one.to_owned(),
+        each => format!("{several} {each} steps"),
+    }
 }

@@ -18,6 +18,9 @@ const COLUMNS: usize = 16;
 /// Pixels of the picture for one weight, in each direction.
 const SCALE: usize = 8;
 
+/// The colour of a weight of zero: the middle of the range of a byte.
+const ZERO: f32 = 127.5;
+
 /// The weights of the first layer, `[filters, 3, size, size]`.
 #[derive(Debug, Clone)]
 pub struct Filters {
@@ -66,42 +69,43 @@ impl Filters {
 
     /// Width and height of [`Filters::png`], in pixels.
     fn extent(&self) -> (u32, u32) {
-        let cell = (self.size + 1) * SCALE;
+        let cell = self.size + 1;
         let columns = self.count().clamp(1, COLUMNS);
         let rows = self.count().div_ceil(COLUMNS);
-        ((columns * cell) as u32, (rows * cell) as u32)
+        let pixels = |cells: usize| ((cells * cell + 1) * SCALE) as u32;
+        (pixels(columns), pixels(rows))
     }
 
-    /// Each filter as a small picture: grey is zero, and its largest weight is full colour.
+    /// Each filter as a small picture: grey is zero, and its largest weight is full colour. What lies around
+    /// the filters is grey too, so that a white one has an edge on a white page and a black one on a dark page.
     ///
     /// # Errors
     /// What the encoder says.
     pub fn png(&self) -> Result<Vec<u8>, EncodingError> {
         let (width, height) = self.extent();
         let area = self.size * self.size;
-        let mut pixels = Vec::with_capacity(4 * width as usize * height as usize);
+        let mut pixels = Vec::with_capacity(3 * width as usize * height as usize);
         for y in 0..height as usize {
             for x in 0..width as usize {
                 let (x, y) = (x / SCALE, y / SCALE);
                 let cell = self.size + 1;
                 let filter = y / cell * COLUMNS + x / cell;
-                let (x, y) = (x % cell, y % cell);
                 let weights = self.weights.get(3 * area * filter..3 * area * (filter + 1));
-                let inside = x < self.size && y < self.size;
-                let Some(weights) = weights.filter(|_| inside) else {
-                    pixels.extend([0; 4]);
+                // A cell begins with its edge.
+                let place = (x % cell).checked_sub(1).zip((y % cell).checked_sub(1));
+                let Some((weights, (x, y))) = weights.zip(place) else {
+                    pixels.extend([ZERO as u8; 3]);
                     continue;
                 };
                 let most = weights.iter().fold(1e-12, |most: f32, w| most.max(w.abs()));
                 for channel in 0..3 {
                     let at = channel * area + y * self.size + x;
                     let weight = weights.get(at).copied().unwrap_or_default();
-                    pixels.push((127.5 + 127.5 * weight / most) as u8);
+                    pixels.push((ZERO + ZERO * weight / most) as u8);
                 }
-                pixels.push(255);
             }
         }
-        png((width, height), ColorType::Rgba, &pixels)
+        png((width, height), ColorType::Rgb, &pixels)
     }
 }
 
@@ -121,4 +125,33 @@ pub fn section(filters: &Filters) -> Result<Markup, EncodingError> {
         img.filters src=(uri) width=(width) height=(height)
             style="height:auto" alt="filters of the first layer";
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_white_filter_has_a_grey_edge_on_every_side() {
+        let filters = Filters {
+            name: "first.weight".to_owned(),
+            size: 2,
+            weights: vec![1.0; 2 * 3 * 4],
+        };
+        let bytes = filters.png().unwrap();
+        let mut reader = png::Decoder::new(std::io::Cursor::new(bytes))
+            .read_info()
+            .unwrap();
+        let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+        let frame = reader.next_frame(&mut pixels).unwrap();
+        // A row through the first line of weights: edge, filter, edge, filter, edge.
+        let width = 3 * frame.width as usize;
+        let row = &pixels[(SCALE + 1) * width..(SCALE + 2) * width];
+        let cells: Vec<u8> = row.iter().step_by(3 * SCALE).copied().collect();
+        assert_eq!(cells, [127, 255, 255, 127, 255, 255, 127]);
+        for edge in [&pixels[..width], &pixels[pixels.len() - width..]] {
+            assert!(edge.iter().all(|byte| *byte == 127));
+        }
+    }
 }

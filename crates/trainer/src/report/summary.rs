@@ -54,7 +54,7 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
                 @if let (Some(accuracy), Some(epoch)) = (result.best_valid_accuracy, result.best_epoch) {
                     (tile("best valid accuracy", &percent(accuracy), &format!("epoch {epoch}")))
                 }
-                (tile("epochs", &result.epochs.to_string(), &format!("{} steps", result.steps)))
+                (tile("epochs", &contents.epochs(), &format!("{} steps", result.steps)))
                 (tile("training time", &format!("{:.1} s", result.seconds),
                     &format!("{:.0} images a second", result.images_per_second)))
             }

@@ -34,9 +34,80 @@ fn a_curve_of_many_points_is_thinned_to_its_means_and_numbers_that_are_none_are_
         (*row, Some(if *row == 7 { f64::NAN } else { 3.0 }))
     });
     assert_eq!(curve.points.len(), 99_999);
-    let thinned = curve.thinned();
+    let thinned = curve.means(400);
     assert!(thinned.points.len() <= 400);
+    assert_eq!(thinned.each, 250);
     assert!(thinned.points.iter().all(|point| point.1 == 3.0));
+    // It ends where its data end, although the last group is not whole.
+    assert_eq!(thinned.points.last().unwrap().0, 99_999.0);
+}
+
+/// A row of `metrics.csv`, with a hold-out or without.
+fn epoch(epoch: u64, valid: Option<f64>) -> MetricsRow {
+    MetricsRow {
+        epoch,
+        step: 90 * epoch,
+        train_loss: Some(1.0),
+        train_accuracy: Some(0.5),
+        valid_loss: valid,
+        valid_accuracy: valid,
+        learning_rate: 0.1,
+        // Seconds that are no number of an epoch.
+        seconds: 5000.0,
+        images_per_second: 9.0,
+    }
+}
+
+#[test]
+fn captions_and_legends_say_what_is_drawn_and_no_more() {
+    let steps = |count: u64| -> Vec<crate::run::StepRow> {
+        let row = |step| crate::run::StepRow {
+            step,
+            epoch: 1,
+            loss: 1.0 / step as f64,
+            learning_rate: 0.1,
+            seconds: 1.0,
+        };
+        (1..=count).map(row).collect()
+    };
+    let say = |valid, count| -> String {
+        let figures = curves::figures(&[epoch(1, valid)], &steps(count));
+        let texts = figures.into_iter().map(|one| one.caption + &one.svg);
+        texts.collect()
+    };
+    let held_out = say(Some(0.5), 12_800);
+    assert!(held_out.contains("hold-out") && held_out.contains("validation"));
+    assert!(held_out.contains(">means of 32 steps<") && !held_out.contains("each step"));
+    let all_trained_on = say(None, 90);
+    assert!(!all_trained_on.contains("hold-out") && !all_trained_on.contains("valid"));
+    assert!(all_trained_on.contains(">each step<") && !all_trained_on.contains("means of"));
+}
+
+#[test]
+fn a_mark_at_the_last_step_is_whole_although_an_axis_could_end_there() {
+    for count in [1, 2, 10] {
+        // 100, 200 and 1,000 steps: numbers that an axis likes to end with.
+        let rows: Vec<MetricsRow> = (1..=count)
+            .map(|number| MetricsRow {
+                step: 100 * number,
+                ..epoch(number, None)
+            })
+            .collect();
+        let figures = curves::figures(&rows, &[]);
+        let accuracy = figures.iter().find(|figure| figure.file == "accuracy");
+        let svg = &accuracy.unwrap().svg;
+        let attribute = |element: &str, key: &str| {
+            let from = element.split_once(&format!(" {key}=\"")).unwrap().1;
+            let text = from.split('"').next().unwrap();
+            text.parse::<f64>().unwrap()
+        };
+        let clip = svg.split("<clipPath").nth(1).unwrap();
+        let end = attribute(clip, "x") + attribute(clip, "width");
+        let marks = svg.split("<circle").skip(1);
+        let last = marks.map(|mark| attribute(mark, "cx") + attribute(mark, "r"));
+        let last = last.fold(0.0, f64::max);
+        assert!(last > 0.5 * end && last <= end, "{count}: {last} of {end}");
+    }
 }
 
 /// The numbers along the axes of a plot.
@@ -74,19 +145,7 @@ fn a_value_that_never_changes_stands_in_a_range_that_says_how_large_it_is() {
 #[test]
 fn epochs_are_counted_in_whole_numbers_however_few_they_are() {
     for count in [1, 2, 3, 7, 30, 200] {
-        // Seconds that are no number of an epoch.
-        let row = |epoch| MetricsRow {
-            epoch,
-            step: 90 * epoch,
-            train_loss: Some(1.0),
-            train_accuracy: None,
-            valid_loss: None,
-            valid_accuracy: None,
-            learning_rate: 0.1,
-            seconds: 5000.0,
-            images_per_second: 9.0,
-        };
-        let rows: Vec<MetricsRow> = (1..=count).map(row).collect();
+        let rows: Vec<MetricsRow> = (1..=count).map(|number| epoch(number, None)).collect();
         let figures = curves::figures(&rows, &[]);
         let time = figures.iter().find(|figure| figure.file == "epoch-time");
         let epochs = ticks(time.unwrap())

@@ -20,6 +20,9 @@ pub enum Event<'a> {
     Started {
         /// The recipe's name.
         recipe: &'a str,
+        /// The recipe's own name, where the run has another.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        based_on: Option<&'a str>,
         /// The network's name.
         network: &'a str,
         /// Steps of the whole run.

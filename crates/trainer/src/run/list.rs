@@ -25,6 +25,8 @@ pub struct RunSummary {
     pub state: Option<RunState>,
     /// The recipe's name.
     pub recipe: Option<String>,
+    /// The recipe's own name, where the command line gave the run another.
+    pub based_on: Option<String>,
     /// The network's name.
     pub network: Option<String>,
     /// The backend's name.
@@ -98,6 +100,7 @@ pub(super) fn run_names(artifacts: &Path) -> Result<Vec<String>, RunError> {
 #[derive(Default, Deserialize)]
 struct Config {
     name: Option<String>,
+    based_on: Option<String>,
     network: Option<String>,
     #[serde(default)]
     data: Data,
@@ -134,6 +137,7 @@ fn summary(folder: &RunFolder) -> RunSummary {
         name: folder.name(),
         path: folder.path().to_owned(),
         recipe: config.name,
+        based_on: config.based_on,
         network: config.network,
         dataset: config.data.dataset,
         backend: environment.as_ref().map(|found| found.backend.clone()),

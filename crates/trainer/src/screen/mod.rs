@@ -20,6 +20,13 @@ pub fn width() -> Option<usize> {
     (width.0 > 0).then_some(width.0.into())
 }
 
+/// Whether standard output is a terminal that can move its cursor, which a dumb one cannot.
+#[must_use]
+pub fn can_be_filled() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|name| name == "dumb");
+    !is_dumb && std::io::stdout().is_terminal()
+}
+
 /// `text` with every character that a terminal would obey, or that changes the direction of writing, in
 /// the form that Rust writes it in: a file's name can hold any.
 #[must_use]
@@ -57,9 +64,8 @@ fn is_obeyed(letter: char) -> bool {
 #[must_use]
 pub fn path(path: &Path) -> String {
     let text = shown_path(path);
-    let says = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let plain = says("NO_COLOR").is_some() || says("TERM").is_none_or(|name| name == "dumb");
-    if plain || !std::io::stdout().is_terminal() {
+    let says = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if says("NO_COLOR") || !says("TERM") || !can_be_filled() {
         return text;
     }
     match std::path::absolute(path) {

@@ -53,7 +53,7 @@ function send(file) {
   if (!file) return;
   if (file.size > Number(limits.longest)) {
     asked++;
-    return refuse(`${file.name}: a photo may have ${Number(limits.longest) >> 20} megabytes at most.`);
+    return refuse(`${file.name}: a photo may have ${Number(limits.longest) / 1e6} megabytes at most.`);
   }
   ask(file.name, "/photo", { method: "POST", body: file });
 }

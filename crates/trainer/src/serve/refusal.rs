@@ -2,7 +2,7 @@
 
 use axum::http::StatusCode;
 
-use crate::photo::{LONGEST, PhotoError};
+use crate::photo::{LONGEST, MILLION, PhotoError};
 
 /// Why a request has no answer. Each message is one sentence, and names no path of this machine.
 #[derive(Debug, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum Refusal {
     #[error("this page answers to its own requests only, and not to another site's")]
     Origin,
     /// An upload is longer than a photo may be.
-    #[error("a photo may have {} megabytes at most", LONGEST >> 20)]
+    #[error("a photo may have {} megabytes at most", LONGEST / MILLION)]
     TooLong,
     /// Other uploads fill the room that there is.
     #[error("too many large photos arrive at once; send it again in a moment")]
@@ -68,9 +68,10 @@ impl Refusal {
             }
             Self::Busy => StatusCode::TOO_MANY_REQUESTS,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Cut { .. } | Self::Photo(PhotoError::Empty | PhotoError::Io(_)) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Cut { .. }
+            | Self::Photo(
+                PhotoError::Empty | PhotoError::Io(_) | PhotoError::NoFiles | PhotoError::NotAFile,
+            ) => StatusCode::BAD_REQUEST,
             Self::Photo(PhotoError::Unknown) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Photo(PhotoError::Damaged { .. } | PhotoError::Picture(_)) => {
                 StatusCode::UNPROCESSABLE_ENTITY

@@ -14,6 +14,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use model::NetworkKind;
@@ -51,6 +52,24 @@ pub enum SweepError {
         /// Seeds times combinations.
         runs: usize,
     },
+    /// A key that two settings name.
+    #[error("--set {key} is given twice; give all its values in one, such as --set {key}=A,B")]
+    KeyTwice {
+        /// The key.
+        key: String,
+    },
+    /// A run that stands in the plan twice, and would count twice in its figures.
+    #[error(
+        "the plan has one run twice: {first} and {second} train the same with seed {seed}; give each value once"
+    )]
+    RunTwice {
+        /// The settings that stand first.
+        first: String,
+        /// Those that say the same.
+        second: String,
+        /// The seed of both.
+        seed: u64,
+    },
     /// A seed that is too large.
     #[error("the seeds go beyond 9223372036854775807; begin with a smaller seed")]
     Seed,
@@ -75,7 +94,7 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of the recipe `config` with each of `settings`, texts such as `optimizer.lr=0.1,0.2`,
-    /// and `seeds` seeds from the recipe's on. Every run's recipe is checked.
+    /// and `seeds` seeds from the recipe's on. Every run's recipe is checked, and no two are the same.
     ///
     /// # Errors
     /// [`SweepError`] with the setting that is wrong.
@@ -86,8 +105,12 @@ impl Plan {
         seeds: usize,
     ) -> Result<Self, SweepError> {
         let mut combinations = vec![Vec::new()];
+        let mut keys = HashSet::new();
         for text in settings {
             let given = Override::parse_set(text)?;
+            if !keys.insert(given.key.clone()) {
+                return Err(SweepError::KeyTwice { key: given.key });
+            }
             let values = values(&given.value);
             let count = combinations.len().saturating_mul(values.len());
             check_size(count.saturating_mul(seeds))?;
@@ -102,6 +125,7 @@ impl Plan {
         }
         check_size(combinations.len().saturating_mul(seeds))?;
         let mut tasks = Vec::new();
+        let mut known = HashMap::new();
         let (mut text, mut name) = (String::new(), String::new());
         for settings in &combinations {
             let overrides: Vec<Override> = settings
@@ -109,10 +133,19 @@ impl Plan {
                 .map(|text| Override::parse_set(text))
                 .collect::<Result<_, _>>()?;
             let first = recipe::load(config, &overrides, &NetworkKind::NAMES)?;
+            let mut recipe = first.clone();
             for offset in 0..seeds as u64 {
                 let seed = first.seed.checked_add(offset);
                 let seed = seed.filter(|seed| *seed <= i64::MAX as u64);
                 let seed = seed.ok_or(SweepError::Seed)?;
+                recipe.seed = seed;
+                if let Some(earlier) = known.insert(recipe.hash(), settings) {
+                    return Err(SweepError::RunTwice {
+                        first: earlier.join(" "),
+                        second: settings.join(" "),
+                        seed,
+                    });
+                }
                 text.push_str(&format!("{}{seed}\n", first.hash()));
                 tasks.push(Task {
                     number: tasks.len() + 1,

@@ -35,6 +35,26 @@ fn the_same_command_line_has_the_same_folder_and_another_has_another() {
 }
 
 #[test]
+fn a_run_that_would_count_twice_is_refused_in_one_line() {
+    for settings in [
+        &["optimizer.lr=0.1,0.1"][..],
+        &["optimizer.lr=0.1,1e-1"],
+        &["optimizer.lr=0.1,0.2", "optimizer.lr=0.3"],
+        &["seed=0,1"],
+    ] {
+        let message = plan(settings, 2).unwrap_err().to_string();
+        let key = settings[0].split('=').next().unwrap();
+        assert!(
+            message.contains("twice") && message.contains(key),
+            "{message}"
+        );
+        assert_eq!(message.lines().count(), 1, "{message}");
+    }
+    // Seeds apart, these have no run in common.
+    assert_eq!(plan(&["seed=0,2"], 2).unwrap().tasks.len(), 4);
+}
+
+#[test]
 fn commas_inside_of_brackets_and_quotes_belong_to_a_value() {
     assert_eq!(values("1, 2"), ["1", "2"]);
     assert_eq!(values("[1, 2],[3]"), ["[1, 2]", "[3]"]);

@@ -65,6 +65,11 @@ impl Log {
         self.note(text)
     }
 
+    /// Whether lines go to the terminal from here on.
+    pub fn show(&mut self, terminal: bool) {
+        self.terminal = terminal;
+    }
+
     /// One line that only `run.log` gets.
     ///
     /// # Errors

@@ -56,7 +56,6 @@ mod unread;
 pub mod weights;
 
 use std::any::Any;
-use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -74,6 +73,7 @@ use crate::report;
 #[cfg(unix)]
 use crate::run::RunError;
 use crate::run::{CLASSES, DataRecord, RunFolder, RunLock, RunResult};
+use crate::screen;
 
 pub use crate::batches::{Batch, Batches, Mixed};
 pub use average::Averages;
@@ -248,6 +248,8 @@ impl Run<'_> {
             .unwrap_or_else(|payload| Err(self.panicked(&*payload)))
         });
         let mut session = lock(&session);
+        // The dashboard is gone, and what follows it is said where it was.
+        session.log.show(self.options.verbosity != Verbosity::Quiet);
         fitted
             .and_then(|classifier| self.finish(classifier, &mut session, interrupter))
             .map_err(|error| self.fail(error, &mut session))
@@ -336,7 +338,7 @@ impl Run<'_> {
     }
 
     fn shows_dashboard(&self) -> bool {
-        std::io::stdout().is_terminal() && self.options.verbosity != Verbosity::Quiet
+        screen::can_be_filled() && self.options.verbosity != Verbosity::Quiet
     }
 
     /// The error of a panic. The panic's own message has been printed where it happened.

@@ -1,5 +1,6 @@
 //! A run's folder, its first lines, and where it begins.
 
+use std::fmt::Display;
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -85,8 +86,9 @@ fn environment(
 }
 
 /// A number of things that a word names.
-fn counted(number: u64, word: &str) -> String {
-    let ending = if number == 1 { "" } else { "s" };
+fn counted(number: impl Display, word: &str) -> String {
+    let number = number.to_string();
+    let ending = if number == "1" { "" } else { "s" };
     format!("{number} {word}{ending}")
 }
 
@@ -178,6 +180,7 @@ impl Run<'_> {
         } else {
             Event::Started {
                 recipe: &recipe.name,
+                based_on: recipe.based_on.as_deref(),
                 network: &recipe.network,
                 steps: self.steps(),
             }
@@ -229,7 +232,7 @@ impl Run<'_> {
             self.recipe.data.source.name(),
             self.loaders.train.len(),
             self.loaders.valid.len(),
-            counted(self.recipe.epochs.ceil() as u64, "epoch"),
+            counted(self.recipe.epochs, "epoch"),
             counted(self.steps(), "step"),
             self.folder.path().display(),
         ))?;

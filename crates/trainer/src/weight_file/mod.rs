@@ -27,6 +27,9 @@ pub use fit::{Fit, Misfit, fit, fit_all};
 
 /// The longest file that is read, in bytes: the largest network four times over, in 64-bit numbers.
 pub(crate) const LONGEST: u64 = 512 << 20;
+/// What PyTorch's wrappers for several devices and for compilation put before the name of every tensor. No
+/// network here has such names.
+const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
 /// What a file can be, for messages.
 const FORMATS: &str = "a safetensors file, a burnpack, or what PyTorch's `torch.save(net.state_dict(), \
     file)` writes";
@@ -127,8 +130,21 @@ pub fn tensors(bytes: Vec<u8>, path: &Path) -> Result<Vec<NamedTensor>, WeightFi
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::tensors(&bytes),
         _ => return Err(WeightFileError::Unknown(path.to_owned())),
     };
-    tensors.map_err(|reason| WeightFileError::Refused {
+    let mut tensors = tensors.map_err(|reason| WeightFileError::Refused {
         path: path.to_owned(),
         reason,
-    })
+    })?;
+    unwrap_names(&mut tensors);
+    Ok(tensors)
+}
+
+/// Takes off what a wrapper of PyTorch put before the names of all tensors.
+fn unwrap_names(tensors: &mut [NamedTensor]) {
+    while let Some(wrapper) = WRAPPERS.into_iter().find(|wrapper| {
+        !tensors.is_empty() && tensors.iter().all(|one| one.name.starts_with(wrapper))
+    }) {
+        for tensor in &mut *tensors {
+            tensor.name.drain(..wrapper.len());
+        }
+    }
 }

@@ -40,6 +40,27 @@ fn a_state_dict_inside_a_checkpoint_is_found() {
 }
 
 #[test]
+fn what_wrappers_put_before_every_name_is_taken_off_and_nothing_else_is() {
+    let unwrapped = |names: &[&str]| -> Vec<String> {
+        let named = names.iter().map(|name| NamedTensor {
+            name: (*name).to_owned(),
+            shape: vec![1],
+            values: Values::Float(vec![0.0]),
+        });
+        let mut tensors: Vec<NamedTensor> = named.collect();
+        unwrap_names(&mut tensors);
+        tensors.into_iter().map(|one| one.name).collect()
+    };
+    assert_eq!(
+        unwrapped(&["module.conv.weight", "module.conv.bias"]),
+        ["conv.weight", "conv.bias"]
+    );
+    assert_eq!(unwrapped(&["module._orig_mod.a"]), ["a"]);
+    assert_eq!(unwrapped(&["module.a", "b"]), ["module.a", "b"]);
+    assert!(unwrapped(&[]).is_empty());
+}
+
+#[test]
 fn a_pickle_that_wants_to_call_anything_is_refused_by_the_name_of_what() {
     for (file, words) in [
         ("code.pt", "posix.system"),

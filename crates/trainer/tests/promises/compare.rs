@@ -21,6 +21,8 @@ fn two_runs_are_compared_on_the_same_images_and_differing_keys_are_named() {
     assert!(!said.contains("batch_size"), "{said}");
     let page = fs::read_to_string(artifacts.path().join("compare.html")).unwrap();
     assert!(page.contains("optimizer.lr") && !page.contains("<script"));
+    assert!(page.contains("Training loss, of each step."));
+    assert!(!text(&output.stderr).contains("replaced"));
     // A run beside itself differs in nothing.
     let output = ask(artifacts.path(), &["compare", &first, &first, "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -31,6 +33,16 @@ fn two_runs_are_compared_on_the_same_images_and_differing_keys_are_named() {
     finished(artifacts.path(), &["--seed", "1"]);
     let output = ask(artifacts.path(), &["compare", &first, "latest"]);
     assert!(text(&output.stdout).contains("not tested on the same images"));
+    assert!(text(&output.stderr).contains("earlier comparison was replaced"));
+    // Among several, the one that was not tested is named.
+    fs::remove_file(artifacts.path().join(&second).join("predictions.csv")).unwrap();
+    let output = ask(artifacts.path(), &["compare", &first, &first, &second]);
+    let since = format!("labels in doubt: not known, since {second} was not tested");
+    assert!(
+        text(&output.stdout).contains(&since),
+        "{}",
+        text(&output.stdout)
+    );
     assert_eq!(
         ask(artifacts.path(), &["compare", &first]).status.code(),
         Some(2)
@@ -55,6 +67,15 @@ fn runs_are_sorted_by_a_column_and_are_a_table_for_other_programs() {
             .collect()
     };
     assert_eq!(names("started"), ["a", "b"]);
+    let listed = ask(artifacts.path(), &["runs", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed[0]["based_on"], "smoke");
+    let events = fs::read_to_string(artifacts.path().join("latest/events.jsonl")).unwrap();
+    let started: serde_json::Value = serde_json::from_str(events.lines().next().unwrap()).unwrap();
+    assert_eq!(
+        (&started["recipe"], &started["based_on"]),
+        (&"b".into(), &"smoke".into())
+    );
     assert_eq!(names("test"), ["b", "a"]);
     assert_eq!(
         ask(artifacts.path(), &["runs", "--sort", "no"])
@@ -142,6 +163,8 @@ fn a_sweep_refuses_what_it_cannot_run_before_it_makes_a_folder() {
         (&["--seeds", "0"], "0 runs"),
         (&["--set", "bach_size=1,2"], "batch_size"),
         (&["--set", "epochs"], "epochs"),
+        (&["--set", "epochs=2"], "given twice"),
+        (&["--set", "batch_size=16,16"], "one run twice"),
         (&["--jobs", "0"], "jobs"),
         (&["--threads", "0"], "threads"),
     ] {

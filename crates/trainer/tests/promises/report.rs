@@ -160,6 +160,8 @@ fn an_interrupted_run_has_a_page_that_says_how_to_go_on() {
     assert_eq!(running.signal("-INT"), Some(130));
     let page = fs::read_to_string(running.run.join("report.html")).unwrap();
     assert!(page.contains("interrupted"), "{page}");
+    // What was trained, and not what was to be.
+    assert!(page.contains(" of 200<"), "{page}");
     let words = shown_command(&page, "--resume");
     let line = ["trainer".to_owned()].into_iter().chain(words.clone());
     let read = trainer::cli::command().try_get_matches_from(line).unwrap();

@@ -174,6 +174,26 @@ fn no_name_reaches_the_terminal_as_a_command_to_it() {
 }
 
 #[test]
+fn a_dashboard_leaves_the_lines_after_it_and_a_dumb_terminal_gets_lines_alone() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let folder = [
+        "--backend",
+        "ndarray",
+        "--artifacts",
+        path(artifacts.path()),
+    ];
+    let arguments = [&["train"][..], &super::SMALL, &folder].concat();
+    let shown = on_terminal(80, &[], &arguments);
+    let (before, after) = shown.rsplit_once("\u{1b}[?1049l").unwrap();
+    assert!(before.contains("\u{1b}[?1049h"));
+    assert!(after.contains("expected calibration error"), "{after}");
+    assert!(after.contains("test accuracy"), "{after}");
+    let dumb = on_terminal(80, &[("TERM", "dumb")], &arguments);
+    assert!(!dumb.contains('\u{1b}'), "{dumb:?}");
+    assert!(dumb.contains("epoch 1/"), "{dumb}");
+}
+
+#[test]
 fn a_path_is_a_link_on_a_terminal_that_takes_one_and_text_elsewhere() {
     let artifacts = tempfile::tempdir().unwrap();
     finished(artifacts.path(), &[]);

@@ -57,6 +57,15 @@ struct Answers {
     refused: Vec<Value>,
 }
 
+/// How many of how many files are no photos.
+fn refusal(refused: usize, total: usize) -> String {
+    match (refused, total) {
+        (_, 1) => "there is no photo that can be read".to_owned(),
+        (1, _) => format!("1 of {total} files is no photo that can be read"),
+        _ => format!("{refused} of {total} files are no photos that can be read"),
+    }
+}
+
 impl Predict {
     /// Prints a row a photo, and names what is no photo.
     pub fn run(&self, common: &Common) -> Outcome {
@@ -90,14 +99,10 @@ impl Predict {
             });
             println!("{answers}");
         }
-        if answers.refused.is_empty() {
-            return Ok(ExitCode::SUCCESS);
+        match answers.refused.len() {
+            0 => Ok(ExitCode::SUCCESS),
+            refused => Err(refusal(refused, total).into()),
         }
-        Err(format!(
-            "{} of {total} files are no photos that can be read",
-            answers.refused.len()
-        )
-        .into())
     }
 
     /// The rows of a batch of files.
@@ -147,5 +152,17 @@ impl Predict {
                 .push(json!({ "photo": name, "classes": classes }));
         }
         Ok(rows.text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_counts_one_file_as_one() {
+        assert_eq!(refusal(1, 1), "there is no photo that can be read");
+        assert_eq!(refusal(1, 9), "1 of 9 files is no photo that can be read");
+        assert_eq!(refusal(9, 9), "9 of 9 files are no photos that can be read");
     }
 }

@@ -31,7 +31,7 @@ fn errors_of_a_file_name_line_column_and_the_way_out() {
                 "x.toml:1:2: unknown key `optimiser`; did you mean `optimizer`?",
             ),
             ("momentum = 0.5", "did you mean `optimizer.momentum`?"),
-            ("zzzzzz = 1", "known here: name, network"),
+            ("zzzzzz = 1", "known here: name, based_on, network"),
             (
                 "seed = 0\nlr = \"ü\" # ü\nepochs = 2",
                 "x.toml:2:1: unknown key `lr`; did you mean `optimizer.lr`?",

@@ -136,7 +136,7 @@ fn two_hundred_bad_uploads_each_get_a_refusal_and_leave_memory_as_it_was() {
     let served = Served::start(artifacts.path());
     assert_eq!(served.photo(&file("turned.png")).status, 200);
     let (jpeg, webp) = (file("turned.jpg"), file("turned.webp"));
-    let longest = 32 << 20;
+    let longest = 32_000_000;
     let mut padded = file("turned.png");
     padded.truncate(100);
     padded.resize(longest, 7);
@@ -173,11 +173,67 @@ fn two_hundred_bad_uploads_each_get_a_refusal_and_leave_memory_as_it_was() {
     let after = memory();
     println!("VmRSS and VmHWM in MB: {before:?}, and {after:?} after 204 uploads");
     // The allocator keeps freed memory for each thread, and a thread that begins later keeps an upload's.
-    let kept = 2 * (longest >> 20) as u64 + 8;
+    let kept = 2 * (longest / 1_000_000) as u64 + 8;
     for (after, before) in after.into_iter().zip(before) {
         assert!(after <= before + kept, "{before} MB grew to {after}");
     }
     assert_eq!(served.photo(&file("turned.png")).status, 200);
+}
+
+/// A small whole PNG with a chunk `name` whose content, after `head`, inflates to 128 million bytes.
+fn png_with_a_bomb(name: &[u8; 4], head: &[u8]) -> Vec<u8> {
+    let chunks = |bytes: &[u8]| {
+        let (mut place, mut chunks) = (8, Vec::new());
+        while place < bytes.len() {
+            let length = u32::from_be_bytes(bytes[place..place + 4].try_into().unwrap());
+            let end = place + 12 + length as usize;
+            chunks.push(bytes[place..end].to_vec());
+            place = end;
+        }
+        chunks
+    };
+    // The rows of a large black picture are the compressed zeros.
+    let zeros = chunks(&png_of_black(32_000));
+    let zeros = zeros.iter().filter(|chunk| &chunk[4..8] == b"IDAT");
+    let mut content = [name, head].concat();
+    zeros.for_each(|chunk| content.extend(&chunk[8..chunk.len() - 4]));
+    let photo = file("turned.png");
+    let header = chunks(&photo)[0].len() + 8;
+    let length = (content.len() - 4) as u32;
+    [
+        &photo[..header],
+        &length.to_be_bytes(),
+        &content,
+        &crc(&content).to_be_bytes(),
+        &photo[header..],
+    ]
+    .concat()
+}
+
+#[test]
+fn a_profile_or_a_text_that_inflates_to_much_takes_no_memory() {
+    let artifacts = tempfile::tempdir().unwrap();
+    finished(artifacts.path(), &[]);
+    let served = Served::start(artifacts.path());
+    let photo = file("turned.png");
+    let answer = served.photo(&photo).json();
+    let bombs = [
+        png_with_a_bomb(b"iCCP", b"icc\0\0"),
+        png_with_a_bomb(b"zTXt", b"Comment\0\0"),
+        png_with_a_bomb(b"iTXt", b"Comment\0\x01\0\0\0"),
+    ];
+    // As much memory as small photos of the same length need.
+    let padded = |length: usize| [&photo[..], &vec![0; length]].concat();
+    bombs.iter().for_each(|bomb| {
+        served.photo(&padded(bomb.len()));
+    });
+    let before = served.memory("VmHWM");
+    for bomb in bombs.iter().cycle().take(9) {
+        assert!(bomb.len() < 1_000_000, "{}", bomb.len());
+        assert_eq!(served.photo(bomb).json()["classes"], answer["classes"]);
+    }
+    let after = served.memory("VmHWM");
+    assert!(after <= before + 32, "{before} MB grew to {after}");
 }
 
 #[test]
@@ -187,7 +243,7 @@ fn an_upload_that_ends_early_or_claims_too_much_is_refused() {
     let served = Served::start(artifacts.path());
     let cut = served.send(&photo_head(5000), &[0; 100]).refusal(400);
     assert!(cut.contains("after 100 bytes"), "{cut}");
-    for length in ["33554433", "10000000000000000000"] {
+    for length in ["32000001", "10000000000000000000"] {
         let refused = served.send(&photo_head(length), &[0; 100]).refusal(413);
         assert!(refused.contains("32 megabytes"), "{refused}");
         // A client that asks first is told before it sends anything.
