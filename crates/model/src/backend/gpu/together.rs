@@ -49,14 +49,15 @@ thread_local! {
 }
 
 /// Runs `updates`, and makes the gradients of parameters, running statistics and optimiser's steps that it asked for
-/// at its end, with a few kernels. Until then their values are none: `updates` must not read them.
+/// at its end, with a few kernels. Until then, and after a panic, their values are none: `updates` must not read them.
 pub fn together<R>(updates: impl FnOnce() -> R) -> R {
-    /// Launches what waits even where `updates` panics, so that nobody is left with values that are none.
     struct AtEnd;
 
     impl Drop for AtEnd {
         fn drop(&mut self) {
-            if let Some(mut waiting) = WAITING.take() {
+            let waiting = WAITING.take();
+            // A device that failed may fail again, and a panic during another ends the program.
+            if let (Some(mut waiting), false) = (waiting, std::thread::panicking()) {
                 waiting.launch();
             }
         }
