@@ -9,7 +9,9 @@ mod held;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use cifar10::{Epoch, HostBatch, Loader, Prefetcher};
 
-use held::{Held, HeldEpoch};
+use held::Held;
+#[cfg(feature = "wgpu")]
+use held::HeldEpoch;
 
 /// A batch on a device.
 #[derive(Debug, Clone)]
@@ -140,7 +142,10 @@ impl Batches {
     pub fn epoch(&self, epoch: u64, first_step: usize) -> Result<EpochBatches, cifar10::Error> {
         let epoch_of = || self.loader.epoch(epoch);
         let made = match &self.held {
-            Some(held) => Made::ByDevice(held.epoch(epoch_of())),
+            #[cfg(feature = "wgpu")]
+            Some(held) => Made::ByDevice(Box::new(held.epoch(epoch_of()))),
+            #[cfg(not(feature = "wgpu"))]
+            Some(held) => match *held {},
             None if self.threads == 0 => Made::WhenAsked(epoch_of(), HostBatch::default()),
             None => {
                 let mut prefetcher = Prefetcher::new(self.loader.clone(), self.threads)?;
@@ -162,7 +167,8 @@ enum Made {
     /// By threads of their own, ahead.
     Ahead(Prefetcher, HostBatch),
     /// By the device.
-    ByDevice(HeldEpoch),
+    #[cfg(feature = "wgpu")]
+    ByDevice(Box<HeldEpoch>),
 }
 
 /// The batches of an epoch on a device.
@@ -186,6 +192,7 @@ impl EpochBatches {
                 prefetcher.next(batch)?;
                 batch
             }
+            #[cfg(feature = "wgpu")]
             Made::ByDevice(epoch) => return epoch.batch(step, &self.device),
         };
         Ok(Batch::of_host(batch, &self.device))
@@ -196,9 +203,7 @@ impl EpochBatches {
 #[cfg(not(feature = "wgpu"))]
 mod held {
     use burn::tensor::Device;
-    use cifar10::{Epoch, Error, Loader};
-
-    use super::Batch;
+    use cifar10::Loader;
 
     #[derive(Debug, Clone)]
     pub(super) enum Held {}
@@ -206,18 +211,6 @@ mod held {
     impl Held {
         pub fn new(_loader: &Loader, _device: &Device) -> Option<Self> {
             None
-        }
-
-        pub fn epoch(&self, _epoch: Epoch) -> HeldEpoch {
-            match *self {}
-        }
-    }
-
-    pub(super) enum HeldEpoch {}
-
-    impl HeldEpoch {
-        pub fn batch(&mut self, _step: usize, _device: &Device) -> Result<Batch, Error> {
-            match *self {}
         }
     }
 }

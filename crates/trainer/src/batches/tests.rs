@@ -1,7 +1,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
+#[cfg(feature = "wgpu")]
+use cifar10::Border;
 use cifar10::synthetic::{Part, generate};
-use cifar10::{Augmentation, Border, LoaderConfig, Normalization};
+use cifar10::{Augmentation, LoaderConfig, Normalization};
 
 use super::*;
 #[cfg(feature = "wgpu")]
@@ -22,6 +24,7 @@ fn gpu() -> Device {
 
 const FLIP: Augmentation = Augmentation::Flip;
 
+#[cfg(feature = "wgpu")]
 fn crop(padding: usize, border: Border) -> Augmentation {
     Augmentation::Crop { padding, border }
 }
@@ -39,6 +42,7 @@ fn loader(augmentations: &[Augmentation], batch_size: usize) -> Loader {
 }
 
 /// The bits of the images, and the classes, of an epoch from a step on.
+#[cfg(feature = "wgpu")]
 fn bits(batches: &Batches, epoch: u64, first_step: usize) -> Vec<(Vec<u32>, Vec<i32>)> {
     let mut made = batches.epoch(epoch, first_step).unwrap();
     (first_step..batches.loader().steps())

@@ -9,8 +9,8 @@ use model::NetworkKind;
 use super::ReportError;
 use crate::recipe::{self, Recipe};
 use crate::run::{
-    self, Environment, MetricsRow, Prediction, RunError, RunFolder, RunResult, RunState, StepRow,
-    if_there, read_rows, read_short,
+    self, Environment, MetricsRow, Prediction, RunFolder, RunResult, RunState, StepRow, if_there,
+    read_rows, read_short,
 };
 use crate::statistics::{self, Share};
 
