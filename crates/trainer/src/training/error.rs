@@ -54,18 +54,19 @@ pub enum Kept {
 
 /// What to do after a run ended: make room, or go on, where going on would help.
 fn advice(source: &TrainError, kept: Kept, folder: &Path) -> String {
+    let run = shell::path(folder);
+    let back =
+        format!("put it back and go on with `trainer train --resume {run}`, or start a new run");
+    if !folder.is_dir() {
+        return format!("\nThe run's folder is gone since; {back}");
+    }
     let kept = match kept {
         Kept::UpTo(name) => format!("\nThe run is saved up to {name}"),
         Kept::Nothing => "\nThe run had not saved anything yet".to_owned(),
         Kept::Gone(name) => {
-            return format!(
-                "\nThe run was saved up to {name}, which is gone since; put it back and go on with \
-                 `trainer train --resume {}`, or start a new run",
-                shell::path(folder)
-            );
+            return format!("\nThe run was saved up to {name}, which is gone since; {back}");
         }
     };
-    let run = shell::path(folder);
     let first = match source {
         TrainError::Loss { .. } | TrainError::Weights { .. } | TrainError::OutOfMemory { .. } => {
             return format!("{kept} in {run}");
