@@ -21,8 +21,11 @@ const MOST_DIFFERENCE: f64 = 0.1;
 /// The fewest epochs with two halves between the first epoch and the last.
 const FEWEST_EPOCHS: usize = 4;
 
+/// The epoch that a line names; none where it names none.
+type EpochOf = fn(&str) -> Option<usize>;
+
 /// The files that grow with a run, and how to tell the epoch that a line of each names.
-const GROWING: [(&str, fn(&str) -> Option<usize>); 4] = [
+const GROWING: [(&str, EpochOf); 4] = [
     ("metrics.csv", |line| cell(line, 0)),
     ("steps.csv", |line| cell(line, 1)),
     ("events.jsonl", |line| {
@@ -110,11 +113,7 @@ pub fn memory(trainer: &Trainer, _random: &mut Random, epochs: usize) -> Outcome
 
 /// Bytes an epoch of a growing file in the first half of a run and in the later one, without the first
 /// epoch and the last, beside which other lines stand. Nothing where the run is too short to have halves.
-fn bytes_an_epoch(
-    text: &str,
-    epoch_of: fn(&str) -> Option<usize>,
-    epochs: usize,
-) -> Option<(f64, f64)> {
+fn bytes_an_epoch(text: &str, epoch_of: EpochOf, epochs: usize) -> Option<(f64, f64)> {
     if epochs < FEWEST_EPOCHS {
         return None;
     }

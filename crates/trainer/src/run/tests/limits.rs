@@ -104,7 +104,7 @@ fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
         let runs = list(&artifacts);
         let steps = CsvLog::<StepRow>::resume(&folder.steps(), 100).map(drop);
         let events = EventLog::resume(&folder.events(), 100).map(drop);
-        sender.send((runs, steps, events)).is_ok()
+        sender.send((runs, steps, events)).ok();
     });
     let answer = receiver.recv_timeout(Duration::from_secs(20));
     let (runs, steps, events) = answer.unwrap();

@@ -302,7 +302,7 @@ fn a_flipped_byte_or_a_cut_file_is_named_and_the_previous_checkpoint_is_used() {
 fn newest_problem(home: &TempDir) -> Problem {
     let store = store(home);
     let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || sender.send(store.latest()).is_ok());
+    std::thread::spawn(move || drop(sender.send(store.latest())));
     let answer = receiver.recv_timeout(std::time::Duration::from_secs(20));
     let mut found = answer.unwrap().unwrap();
     assert_eq!(found.checkpoint.unwrap().manifest.record.steps, 1);
