@@ -140,7 +140,7 @@ impl Batches {
     pub fn epoch(&self, epoch: u64, first_step: usize) -> Result<EpochBatches, cifar10::Error> {
         let epoch_of = || self.loader.epoch(epoch);
         let made = match &self.held {
-            Some(held) => Made::ByDevice(held.epoch(epoch_of())),
+            Some(held) => Made::ByDevice(Box::new(held.epoch(epoch_of()))),
             None if self.threads == 0 => Made::WhenAsked(epoch_of(), HostBatch::default()),
             None => {
                 let mut prefetcher = Prefetcher::new(self.loader.clone(), self.threads)?;
@@ -162,7 +162,7 @@ enum Made {
     /// By threads of their own, ahead.
     Ahead(Prefetcher, HostBatch),
     /// By the device.
-    ByDevice(HeldEpoch),
+    ByDevice(Box<HeldEpoch>),
 }
 
 /// The batches of an epoch on a device.
