@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use cifar10::record::{CHANNELS, IMAGE_BYTES};
+use cifar10::record::IMAGE_BYTES;
 use cifar10::{Epoch, Error, Loader, Seen};
 use model::backend::{StoredImages, StoredViews, View};
 
@@ -31,15 +31,17 @@ impl Held {
         }
         let all = loader.images();
         let mut places = vec![0; all.len()];
-        let mut pixels = Vec::with_capacity(loader.indices().len() * IMAGE_BYTES);
-        for (place, &index) in (0..).zip(loader.indices()) {
-            let (image, _) = all.get(index)?;
-            *places.get_mut(index)? = place;
-            pixels.extend_from_slice(image);
-        }
-        let tables: [[f32; 256]; CHANNELS] = config.normalization.tables();
+        let pixels = || {
+            let mut pixels = Vec::with_capacity(loader.indices().len() * IMAGE_BYTES);
+            for (place, &index) in (0..).zip(loader.indices()) {
+                let (image, _) = all.get(index)?;
+                *places.get_mut(index)? = place;
+                pixels.extend_from_slice(image);
+            }
+            Some(pixels)
+        };
         Some(Self {
-            images: StoredImages::new(&pixels, &tables, device)?,
+            images: StoredImages::new(pixels, &config.normalization.tables(), device)?,
             places: places.into(),
             batch_size: config.batch_size,
         })

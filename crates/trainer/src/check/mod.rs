@@ -3,11 +3,13 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | here | the checks, and their report |
+//! | `batches` | batches of images, as a training has them |
 //! | `steps` | twenty steps of a training |
 //! | [`trust`] | the short check before the first training on an adapter |
 //! | [`avoid`] | settings with which a failed check passes |
 
 pub mod avoid;
+mod batches;
 mod steps;
 pub mod trust;
 
@@ -33,9 +35,9 @@ const SIZES: [usize; 3] = [1, 2, 3];
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Every operation, and the smallest network.
+    /// Batches, every operation, and the smallest network.
     Short,
-    /// Every operation, every network, and a training.
+    /// Batches, every operation, every network, and a training.
     Full,
 }
 
@@ -60,7 +62,7 @@ impl Figure {
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Row {
-    /// The operation, the network, or the training.
+    /// The batches, the operation, the network, or the training.
     pub name: String,
     /// The largest error of a result.
     pub value: Figure,
@@ -77,7 +79,7 @@ pub struct Row {
 /// What was checked.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Report {
-    /// Operations, networks, and the training.
+    /// Batches, operations, networks, and the training.
     pub rows: Vec<Row>,
 }
 
@@ -98,6 +100,7 @@ impl Report {
 
 /// Something that a check looks at.
 enum Subject {
+    Batches,
     Operation(&'static str, Vec<Case>),
     Network(NetworkKind),
     Training,
@@ -106,6 +109,7 @@ enum Subject {
 impl Subject {
     fn name(&self) -> &'static str {
         match self {
+            Self::Batches => batches::NAME,
             Self::Operation(name, _) => name,
             Self::Network(kind) => kind.name(),
             Self::Training => steps::NAME,
@@ -114,6 +118,7 @@ impl Subject {
 
     fn bounds(&self) -> Errors {
         match self {
+            Self::Batches => batches::BOUNDS,
             Self::Operation(..) => cases::BOUNDS,
             Self::Network(_) => networks::BOUNDS,
             Self::Training => steps::BOUNDS,
@@ -125,7 +130,7 @@ impl Subject {
         match self {
             Self::Operation(_, cases) => cases.iter().any(Case::differentiates),
             Self::Network(_) => true,
-            Self::Training => false,
+            Self::Batches | Self::Training => false,
         }
     }
 }
@@ -141,7 +146,7 @@ impl Plan {
     /// # Errors
     /// The names that there are, where `only` has another.
     pub fn new(extent: Extent, only: &[String]) -> Result<Self, String> {
-        let mut subjects: Vec<Subject> = Vec::new();
+        let mut subjects = vec![Subject::Batches];
         for case in cases::cases() {
             let of_operation = subjects.iter_mut().find_map(|subject| match subject {
                 Subject::Operation(name, cases) if *name == case.operation => Some(cases),
@@ -198,6 +203,7 @@ impl Plan {
     ) -> Report {
         let rows = self.subjects.iter().map(|subject| {
             let outcome = catch_unwind(AssertUnwindSafe(|| match subject {
+                Subject::Batches => batches::check(device),
                 Subject::Operation(_, cases) => check_operation(cases, operations, device),
                 Subject::Network(kind) => check_network(*kind, device),
                 Subject::Training => steps::check(device),

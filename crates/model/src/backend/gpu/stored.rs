@@ -23,16 +23,17 @@ pub struct StoredViews(Views);
 
 impl StoredImages {
     /// Brings images onto `device`: `pixels` are `[image, channel, height, width]`, `tables` the value of each
-    /// byte by channel. Nothing where the device is none of CubeCL's, or does not hold so many.
+    /// byte by channel. Nothing where the device is none of CubeCL's, in which case nobody asks for `pixels`, or
+    /// does not hold so many.
     #[must_use]
     pub fn new(
-        pixels: &[u8],
+        pixels: impl FnOnce() -> Option<Vec<u8>>,
         tables: &[[f32; 256]; IMAGE_CHANNELS],
         device: &Device,
     ) -> Option<Self> {
         let beside = Tensor::<1>::empty([1], &device.clone().inner());
         let beside = beside.try_into_primitive::<CubeBackend>().ok()?;
-        let images = Images::new(&beside.client, pixels, tables)?;
+        let images = Images::new(&beside.client, &pixels()?, tables)?;
         Some(Self { images, beside })
     }
 
