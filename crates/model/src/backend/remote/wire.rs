@@ -80,7 +80,8 @@ impl<B: Backend> Wire<B> for usize {
 
 impl<B: Backend> Wire<B> for [f32; 2] {
     fn put(self, sink: &mut impl Sink<B>) {
-        self.map(|value| Wire::<B>::put(value, sink));
+        self.into_iter()
+            .for_each(|value| Wire::<B>::put(value, sink));
     }
 
     fn take(source: &mut impl Source<B>) -> Self {
