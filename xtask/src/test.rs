@@ -41,14 +41,14 @@ fn documentation() -> u8 {
     ])
 }
 
-/// Lints and tests of what needs an adapter, for which a software one is enough.
-pub fn wgpu() -> u8 {
-    let packages = ["gpu-kernels", "model", "trainer"].map(|name| ["--package", name]);
-    let packages = packages.concat();
-    let with_wgpu = [&packages[..], &["--features", "wgpu"]].concat();
+/// Lints and tests of `packages` with a feature that the plain build has not: `wgpu`, which needs an adapter,
+/// for which a software one is enough, or `remote`.
+pub fn of_feature(feature: &str, packages: &[&str]) -> u8 {
+    let mut with_feature = vec!["--features", feature];
+    with_feature.extend(packages.iter().flat_map(|name| ["--package", name]));
     let lints = ["--all-targets", "--", "--deny", "warnings"];
-    match cargo(&[&["clippy"][..], &with_wgpu, &lints].concat()) {
-        0 => cargo(&[&["test"][..], &with_wgpu].concat()),
+    match cargo(&[&["clippy"][..], &with_feature, &lints].concat()) {
+        0 => cargo(&[&["test"][..], &with_feature].concat()),
         code => code,
     }
 }

@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         device: DeviceName::Default,
         threads: None,
         precision: Default::default(),
+        token_file: None,
     };
     let device = choice.open()?.autodiff();
     let kind = NetworkKind::from_name(&recipe.network)?;

@@ -38,6 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map_or(Ok(DeviceName::Default), |name| name.parse())?,
         threads: None,
         precision: Default::default(),
+        token_file: None,
     };
     let device = choice.open()?.autodiff();
     let folder = Path::new(folder);

@@ -139,12 +139,13 @@ impl Limits {
 ///
 /// # Errors
 /// [`AdapterError`] with what there is, or with what it lacks.
-pub fn require(device: DeviceName, adapters: &[Adapter]) -> Result<(), AdapterError> {
+pub fn require(device: &DeviceName, adapters: &[Adapter]) -> Result<(), AdapterError> {
     let asked = match device {
         DeviceName::Default => return Ok(()),
         DeviceName::Discrete(index) => format!("discrete:{index}"),
         DeviceName::Integrated(index) => format!("integrated:{index}"),
         DeviceName::Software => SOFTWARE.to_owned(),
+        DeviceName::Worker(address) => address.to_string(),
     };
     let named = |adapter: &&Adapter| adapter.device.as_ref() == Some(&asked);
     let Some(adapter) = adapters.iter().find(named) else {
@@ -315,14 +316,14 @@ mod tests {
     #[test]
     fn an_absent_number_is_refused_with_what_there_is() {
         let adapters = [adapter("discrete:0", NEEDED), adapter("software", NEEDED)];
-        assert_eq!(require(DeviceName::Default, &[]), Ok(()));
-        assert_eq!(require(DeviceName::Discrete(0), &adapters), Ok(()));
-        assert_eq!(require(DeviceName::Software, &adapters), Ok(()));
-        let error = require(DeviceName::Discrete(1), &adapters).unwrap_err();
+        assert_eq!(require(&DeviceName::Default, &[]), Ok(()));
+        assert_eq!(require(&DeviceName::Discrete(0), &adapters), Ok(()));
+        assert_eq!(require(&DeviceName::Software, &adapters), Ok(()));
+        let error = require(&DeviceName::Discrete(1), &adapters).unwrap_err();
         let message = error.to_string();
         assert!(message.contains("no device `discrete:1`"), "{message}");
         assert!(message.contains("discrete:0, software"), "{message}");
-        let error = require(DeviceName::Integrated(0), &[]).unwrap_err();
+        let error = require(&DeviceName::Integrated(0), &[]).unwrap_err();
         assert!(error.to_string().contains("--backend ndarray"), "{error}");
     }
 
@@ -334,7 +335,7 @@ mod tests {
             ..NEEDED
         };
         let adapters = [adapter("discrete:0", poor)];
-        let error = require(DeviceName::Discrete(0), &adapters).unwrap_err();
+        let error = require(&DeviceName::Discrete(0), &adapters).unwrap_err();
         let message = error.to_string();
         for words in [
             "an adapter",

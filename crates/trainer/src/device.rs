@@ -2,6 +2,7 @@
 //! or a GPU that is not there.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use burn::tensor::Device;
@@ -9,6 +10,7 @@ use cpu_kernels::context::ContextError;
 use model::backend::{Precision, SettingsError};
 
 use crate::adapters::AdapterError;
+use crate::remote::{Address, RemoteError};
 
 /// A backend that a user can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +21,12 @@ pub enum BackendName {
     Flex,
     /// The GPU, through wgpu.
     Wgpu,
+    /// A device of another machine, through a worker.
+    Remote,
 }
 
 /// An adapter that a user can ask for (`--device`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum DeviceName {
     /// The best one; never a software adapter.
     #[default]
@@ -33,10 +37,12 @@ pub enum DeviceName {
     Integrated(usize),
     /// The processor, through a software driver.
     Software,
+    /// What the worker at this address serves.
+    Worker(Address),
 }
 
 /// The device of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeviceChoice {
     /// The backend.
     pub backend: BackendName,
@@ -46,6 +52,8 @@ pub struct DeviceChoice {
     pub threads: Option<usize>,
     /// How exactly the CPU kernels convolve.
     pub precision: Precision,
+    /// The file with the token of a worker.
+    pub token_file: Option<PathBuf>,
 }
 
 /// A device could not be had.
@@ -53,9 +61,9 @@ pub struct DeviceChoice {
 pub enum DeviceError {
     /// The backend is no part of this program.
     #[error(
-        "the backend `wgpu` is not compiled in; build with `--features wgpu`, or use `--backend ndarray`"
+        "the backend `{0}` is not compiled in; build with `--features {0}`, or use `--backend ndarray`"
     )]
-    NotCompiledIn,
+    NotCompiledIn(&'static str),
     /// No backend or adapter has this name.
     #[error("{what} `{name}` is unknown; there are {known}")]
     Unknown {
@@ -72,6 +80,20 @@ pub enum DeviceError {
     /// The CPU kernels refused the number of threads, or the instruction set.
     #[error("{0}; {advice}", advice = where_it_is_set(.0))]
     Kernels(#[from] SettingsError),
+    /// The backend `remote` without a worker.
+    #[error(
+        "the backend `remote` needs a worker's address: name it with `--device ws://HOST:PORT`"
+    )]
+    NoWorker,
+    /// Gradients do not travel between workers.
+    #[error("{0} workers were named, and a run computes on one; give `--device` once")]
+    OneWorker(usize),
+    /// A worker's address for another backend.
+    #[error("{0} is a worker's address: it is reached with `--backend remote`")]
+    OnlyRemote(Address),
+    /// The worker cannot be reached, or refuses.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     /// The adapter that was asked for is absent, or lacks something.
     #[error(transparent)]
     Unsuitable(#[from] AdapterError),
@@ -101,7 +123,10 @@ fn where_it_is_set(error: &SettingsError) -> &'static str {
 
 impl BackendName {
     /// Every backend that a user can name.
-    pub const NAMES: &'static str = "ndarray, flex, wgpu";
+    pub const NAMES: &'static str = "ndarray, flex, wgpu, remote";
+
+    /// Every backend.
+    pub const ALL: [Self; 4] = [Self::Ndarray, Self::Flex, Self::Wgpu, Self::Remote];
 
     /// wgpu where it is compiled in, ndarray where not.
     #[must_use]
@@ -120,13 +145,24 @@ impl BackendName {
             Self::Ndarray => "ndarray",
             Self::Flex => "flex",
             Self::Wgpu => "wgpu",
+            Self::Remote => "remote",
         }
     }
 
     /// Whether this program has it.
     #[must_use]
     pub fn is_compiled_in(self) -> bool {
-        self != Self::Wgpu || cfg!(feature = "wgpu")
+        match self {
+            Self::Ndarray | Self::Flex => true,
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Remote => cfg!(feature = "remote"),
+        }
+    }
+
+    /// Whether it computes with this process's own CPU kernels.
+    #[must_use]
+    pub fn is_processor(self) -> bool {
+        matches!(self, Self::Ndarray | Self::Flex)
     }
 }
 
@@ -134,7 +170,7 @@ impl FromStr for BackendName {
     type Err = DeviceError;
 
     fn from_str(name: &str) -> Result<Self, DeviceError> {
-        [Self::Ndarray, Self::Flex, Self::Wgpu]
+        Self::ALL
             .into_iter()
             .find(|backend| backend.name() == name)
             .ok_or_else(|| DeviceError::Unknown {
@@ -152,7 +188,7 @@ impl FromStr for DeviceName {
         let unknown = || DeviceError::Unknown {
             what: "the device",
             name: name.to_owned(),
-            known: "default, discrete:N, integrated:N, software",
+            known: "default, discrete:N, integrated:N, software, ws://HOST:PORT",
         };
         match name.split_once(':') {
             None if name == "default" => Ok(Self::Default),
@@ -161,6 +197,7 @@ impl FromStr for DeviceName {
             Some(("integrated", index)) => {
                 index.parse().map(Self::Integrated).map_err(|_| unknown())
             }
+            Some(("ws", _)) => name.parse().map(Self::Worker).map_err(|_| unknown()),
             _ => Err(unknown()),
         }
     }
@@ -174,6 +211,7 @@ impl fmt::Display for DeviceName {
             Self::Discrete(index) => write!(f, "discrete:{index}"),
             Self::Integrated(index) => write!(f, "integrated:{index}"),
             Self::Software => f.write_str("software"),
+            Self::Worker(address) => address.fmt(f),
         }
     }
 }
@@ -184,7 +222,12 @@ impl DeviceChoice {
     /// # Errors
     /// [`DeviceError`] where there is none.
     pub fn open(&self) -> Result<Device, DeviceError> {
-        if self.backend != BackendName::Wgpu {
+        if let DeviceName::Worker(address) = &self.device
+            && self.backend != BackendName::Remote
+        {
+            return Err(DeviceError::OnlyRemote(address.clone()));
+        }
+        if self.backend.is_processor() {
             model::backend::set_precision(self.precision)?;
             model::backend::set_threads(self.threads())?;
             // Operations of Burn's own divide their work over rayon's one pool. Where that exists
@@ -192,16 +235,17 @@ impl DeviceChoice {
             let _ = rayon::ThreadPoolBuilder::new()
                 .num_threads(self.threads())
                 .build_global();
-        }
-        if self.backend != BackendName::Wgpu && self.device != DeviceName::Default {
-            return Err(DeviceError::OneDevice(self.backend.name()));
+            if self.device != DeviceName::Default {
+                return Err(DeviceError::OneDevice(self.backend.name()));
+            }
         }
         match self.backend {
             // Deprecated upstream, and yet what this project trains on; see the model crate.
             #[allow(deprecated)]
             BackendName::Ndarray => Ok(Device::ndarray()),
             BackendName::Flex => Ok(Device::flex()),
-            BackendName::Wgpu => adapter::open(self.device),
+            BackendName::Wgpu => adapter::open(&self.device),
+            BackendName::Remote => self.open_worker(),
         }
     }
 
@@ -216,7 +260,9 @@ impl DeviceChoice {
     /// The instruction set of the CPU kernels, where they compute.
     #[must_use]
     pub fn kernel_isa(&self) -> Option<&'static str> {
-        (self.backend != BackendName::Wgpu).then(|| model::backend::isa().name())
+        self.backend
+            .is_processor()
+            .then(|| model::backend::isa().name())
     }
 
     /// How exactly the CPU kernels convolve, as `--precision` names it.
@@ -231,7 +277,28 @@ impl DeviceChoice {
     /// The device's own name, for records.
     #[must_use]
     pub fn describe(&self, device: &Device) -> String {
-        adapter::name(device).unwrap_or_else(crate::run::cpu_model)
+        match &self.device {
+            #[cfg(feature = "remote")]
+            DeviceName::Worker(address) => {
+                crate::remote::describe(device).unwrap_or_else(|| address.to_string())
+            }
+            _ => adapter::name(device).unwrap_or_else(crate::run::cpu_model),
+        }
+    }
+
+    #[cfg(feature = "remote")]
+    fn open_worker(&self) -> Result<Device, DeviceError> {
+        let DeviceName::Worker(address) = &self.device else {
+            return Err(DeviceError::NoWorker);
+        };
+        let token = self.token_file.as_deref();
+        let token = token.map(crate::remote::Token::read).transpose()?;
+        Ok(crate::remote::connect(address, token.as_ref())?)
+    }
+
+    #[cfg(not(feature = "remote"))]
+    fn open_worker(&self) -> Result<Device, DeviceError> {
+        Err(DeviceError::NotCompiledIn(self.backend.name()))
     }
 }
 
@@ -239,8 +306,8 @@ impl DeviceChoice {
 mod adapter {
     use super::{Device, DeviceError, DeviceName};
 
-    pub(super) fn open(_device: DeviceName) -> Result<Device, DeviceError> {
-        Err(DeviceError::NotCompiledIn)
+    pub(super) fn open(_device: &DeviceName) -> Result<Device, DeviceError> {
+        Err(DeviceError::NotCompiledIn("wgpu"))
     }
 
     /// CPU backends have no name of their own.
@@ -261,12 +328,13 @@ mod adapter {
         device.identity().map(|identity| identity.name)
     }
 
-    pub(super) fn open(name: DeviceName) -> Result<Device, DeviceError> {
+    pub(super) fn open(name: &DeviceName) -> Result<Device, DeviceError> {
         let kind = match name {
             DeviceName::Default => DeviceKind::DefaultDevice,
-            DeviceName::Discrete(index) => DeviceKind::DiscreteGpu(index),
-            DeviceName::Integrated(index) => DeviceKind::IntegratedGpu(index),
+            DeviceName::Discrete(index) => DeviceKind::DiscreteGpu(*index),
+            DeviceName::Integrated(index) => DeviceKind::IntegratedGpu(*index),
             DeviceName::Software => DeviceKind::Cpu,
+            DeviceName::Worker(address) => return Err(DeviceError::OnlyRemote(address.clone())),
         };
         let adapters = adapters::list();
         adapters::require(name, &adapters)?;
@@ -276,12 +344,14 @@ mod adapter {
                 DeviceName::Discrete(index) => format!("discrete GPU {index}"),
                 DeviceName::Integrated(index) => format!("integrated GPU {index}"),
                 DeviceName::Software => "a software adapter".to_owned(),
+                DeviceName::Worker(address) => address.to_string(),
             },
             reason: what_there_is(&adapters),
         };
         // wgpu takes a software adapter where it finds nothing else, and says nothing.
-        let usable =
-            |adapter: &&Adapter| name == DeviceName::Software || adapter.kind != adapters::SOFTWARE;
+        let usable = |adapter: &&Adapter| {
+            *name == DeviceName::Software || adapter.kind != adapters::SOFTWARE
+        };
         let first = adapters.iter().find(usable).ok_or_else(failed)?;
         let options = Device::wgpu_options()
             .device_kind(kind)

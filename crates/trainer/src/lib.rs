@@ -16,6 +16,7 @@
 //! | [`evaluation`] | a network's answers on a set of images |
 //! | [`photo`] | photographs to what a network sees |
 //! | [`progress`] | progress bars |
+//! | [`remote`] | a device of another machine |
 //! | [`report`] | a run on one page |
 //! | [`robustness`] | a network's answers on corrupted images |
 //! | [`run`] | a run's folder |
@@ -41,6 +42,7 @@ pub mod export;
 pub mod photo;
 pub mod progress;
 pub mod recipe;
+pub mod remote;
 pub mod report;
 pub mod robustness;
 pub mod run;

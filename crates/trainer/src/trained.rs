@@ -87,7 +87,7 @@ impl Trained {
     pub fn open(
         folder: &RunFolder,
         weights: &WeightChoice,
-        device: DeviceChoice,
+        device: &DeviceChoice,
     ) -> Result<Self, TrainedError> {
         let config = folder.config().display().to_string();
         let recipe = recipe::load(&config, &[], &NetworkKind::NAMES)?;

@@ -30,6 +30,7 @@ fn open(backend: BackendName, device: DeviceName) -> Device {
         device,
         threads: None,
         precision: Default::default(),
+        token_file: None,
     };
     choice.open().unwrap().autodiff()
 }

@@ -9,6 +9,7 @@
 //! | `damage` | flipped bytes and cut files |
 //! | `disk` | a full disk |
 //! | `interrupt` | Ctrl-C, with the dashboard and without; a closed terminal; a panic |
+//! | `worker` | a worker that dies, comes back, is absent or has another token |
 //! | `long` | memory, threads and handles over many epochs; the time that saving adds |
 //! | `random` | where and when |
 
@@ -21,6 +22,7 @@ mod long;
 mod options;
 mod random;
 mod trainer;
+mod worker;
 
 use std::fs;
 use std::path::Path;
@@ -78,7 +80,13 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         .ok_or("xtask stands in no folder")?;
     let folder = std::env::temp_dir().join(format!("trainer-chaos-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let outcome = Trainer::prepare(root, &folder).and_then(|trainer| rows(&trainer, &options));
+    // Workers are no part of the plain program, and take a build of their own.
+    let features: &[&str] = match options.counts.workers > 0 && options.wants(worker::ROW) {
+        true => &["crash-points", "remote"],
+        false => &["crash-points"],
+    };
+    let outcome =
+        Trainer::prepare(root, &folder, features).and_then(|trainer| rows(&trainer, &options));
     if outcome.is_ok() {
         // A folder of a failure stays, to be looked at.
         let _ = fs::remove_dir_all(&folder);
@@ -90,7 +98,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 
 fn rows(trainer: &Trainer, options: &Options) -> Result<(), String> {
     let counts = &options.counts;
-    let rows: [Row; 10] = [
+    let rows: [Row; 11] = [
         ("kill -9 at random moments", counts.kills, kill::at_random),
         (
             "kill -9 at points inside a save",
@@ -120,6 +128,7 @@ fn rows(trainer: &Trainer, options: &Options) -> Result<(), String> {
         ),
         ("a closed terminal", counts.interrupts, interrupt::closed),
         ("a panic in another thread", counts.panics, interrupt::panic),
+        (worker::ROW, counts.workers, worker::faults),
         ("memory, threads and handles", counts.epochs, long::memory),
     ];
     println!("| test | went well | time | remark |\n| --- | --- | --- | --- |");

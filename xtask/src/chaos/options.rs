@@ -15,9 +15,11 @@ usage: cargo xtask chaos [OPTIONS]
   --disk N        full disks (default 20)
   --interrupts N  Ctrl-C with the dashboard, without it, and closed terminals, so often each (default 20)
   --panics N      panics in another thread (default 3)
+  --workers N     workers that die, come back, are absent or have another token (default 20); 0 spares the
+                  build with them
   --epochs N      epochs over which memory is watched; 0 for not at all (default 30)
   --saving N      ResNet-20 epochs over which saving is timed; 0 for not at all (default 2)
-  --short         two of each and no long runs, to see that everything works
+  --short         two of each, no workers and no long runs, to see that everything works
   --only WORDS    only rows whose name has these words
   --seed N        chooses other moments and places (default 1)
   --help          prints this
@@ -46,6 +48,7 @@ pub struct Counts {
     pub disk: usize,
     pub interrupts: usize,
     pub panics: usize,
+    pub workers: usize,
     pub epochs: usize,
     pub saving: usize,
 }
@@ -58,6 +61,7 @@ const FULL: Counts = Counts {
     disk: 20,
     interrupts: 20,
     panics: 3,
+    workers: 20,
     epochs: 30,
     saving: 2,
 };
@@ -70,6 +74,7 @@ const SHORT: Counts = Counts {
     disk: 2,
     interrupts: 2,
     panics: 1,
+    workers: 0,
     epochs: 0,
     saving: 0,
 };
@@ -126,6 +131,7 @@ pub fn parse(arguments: &[String]) -> Result<Request, String> {
             "--disk" => &mut counts.disk,
             "--interrupts" => &mut counts.interrupts,
             "--panics" => &mut counts.panics,
+            "--workers" => &mut counts.workers,
             "--epochs" => &mut counts.epochs,
             "--saving" => &mut counts.saving,
             _ => return Err(format!("there is no option {argument}; see --help")),

@@ -41,12 +41,12 @@ pub struct Trainer {
 }
 
 impl Trainer {
-    /// Builds the program and trains the uninterrupted run in `folder`.
+    /// Builds the program with `features` and trains the uninterrupted run in `folder`.
     ///
     /// # Errors
     /// A message where it does not build or train.
-    pub fn prepare(root: &Path, folder: &Path) -> Result<Self, String> {
-        let built = crate::program::build(root, &["crash-points"])?;
+    pub fn prepare(root: &Path, folder: &Path, features: &[&str]) -> Result<Self, String> {
+        let built = crate::program::build(root, features)?;
         let program = folder.join("trainer");
         fs::copy(&built, &program).map_err(|error| format!("{}: {error}", built.display()))?;
         let mut trainer = Self {
@@ -77,10 +77,16 @@ impl Trainer {
 
     /// A command that goes on with the run of `artifacts`.
     pub fn resume(&self, artifacts: &Path) -> Command {
+        let mut command = self.again(artifacts);
+        command.args(["--backend", "ndarray"]);
+        command
+    }
+
+    /// The same, on the device on which it began.
+    pub fn again(&self, artifacts: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(["train", "--backend", "ndarray", "--resume", "latest"]);
-        command.arg("--artifacts").arg(artifacts);
-        command.stdin(Stdio::null());
+        command.args(["train", "--resume", "latest", "--artifacts"]);
+        command.arg(artifacts).stdin(Stdio::null());
         command
     }
 
@@ -107,7 +113,11 @@ impl Trainer {
     /// # Errors
     /// A message where it cannot be started.
     pub fn start_again(&self, artifacts: &Path) -> Result<Running, String> {
-        let mut running = Running::spawn(self.resume(artifacts), artifacts)?;
+        Self::start_by(self.resume(artifacts), artifacts)
+    }
+
+    fn start_by(command: Command, artifacts: &Path) -> Result<Running, String> {
+        let mut running = Running::spawn(command, artifacts)?;
         running.wait_for_folder(artifacts)?;
         Ok(running)
     }
@@ -118,7 +128,15 @@ impl Trainer {
     /// # Errors
     /// A message where it fails or ends otherwise.
     pub fn finish(&self, artifacts: &Path) -> Result<String, String> {
-        let mut running = self.start_again(artifacts)?;
+        self.finish_by(self.resume(artifacts), artifacts)
+    }
+
+    /// As [`finish`](Trainer::finish), by a command of the caller's.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn finish_by(&self, command: Command, artifacts: &Path) -> Result<String, String> {
+        let mut running = Self::start_by(command, artifacts)?;
         let status = running.wait()?;
         let said = running.said();
         if !status.success() && !said.contains("is finished") {

@@ -135,5 +135,6 @@ pub(super) fn processor() -> DeviceChoice {
         device: DeviceName::Default,
         threads: Some(1),
         precision: Default::default(),
+        token_file: None,
     }
 }

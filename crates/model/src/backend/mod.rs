@@ -9,6 +9,7 @@
 //! | `autodiff` | what ties each operation to its backward, for every backend at once |
 //! | `cpu` | its implementation by the kernels of `cpu-kernels`, for NdArray and Flex |
 //! | `gpu` | its implementation by the kernels of `gpu-kernels`, for every device of CubeCL |
+//! | `remote` | its implementation by a worker on another machine, which computes with one of the others |
 //!
 //! Images are `[batch, channels, height, width]` by shape. How they lie in memory is the backend's
 //! own affair: on a CPU channels lie side by side, and the tensor's strides say so. Weights are as
@@ -24,6 +25,8 @@ mod compose;
 mod cpu;
 #[cfg(feature = "wgpu")]
 mod gpu;
+#[cfg(feature = "remote")]
+pub mod remote;
 pub mod types;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -53,7 +56,7 @@ pub fn together<R>(updates: impl FnOnce() -> R) -> R {
 }
 
 /// Operations that networks are made of. See the [module](self) for layouts.
-#[backend_extension(NdArray, Flex, Cube: cfg(feature = "wgpu"), Autodiff)]
+#[backend_extension(NdArray, Flex, Cube: cfg(feature = "wgpu"), Remote: cfg(feature = "remote"), Autodiff)]
 pub trait CnnBackend: Backend {
     /// `relu(normalise(x * weight))`: a convolution with square strides and zero padding,
     /// normalised by the batch's own statistics (Ioffe and Szegedy, 2015).

@@ -27,7 +27,7 @@ pub fn settings(choice: &DeviceChoice) -> Vec<Setting> {
             environment,
         });
     };
-    if choice.backend != BackendName::Wgpu {
+    if choice.backend.is_processor() {
         let mut own = on(choice.backend).to_vec();
         if choice.precision == Precision::Fast {
             let exact = ["--precision", "exact"].map(str::to_owned);
@@ -86,6 +86,7 @@ mod tests {
                 device: DeviceName::Default,
                 threads: None,
                 precision: Precision::Fast,
+                token_file: None,
             };
             let settings = settings(&choice);
             assert_eq!(settings[0].text, first);

@@ -38,7 +38,7 @@ struct Listed {
 impl Backends {
     /// Prints the list.
     pub fn run(&self, common: &Common) -> Outcome {
-        let lines: Vec<Line> = [BackendName::Ndarray, BackendName::Flex, BackendName::Wgpu]
+        let lines: Vec<Line> = BackendName::ALL
             .into_iter()
             .map(|backend| Line {
                 backend: backend.name(),
@@ -65,7 +65,12 @@ impl Backends {
 /// What stands behind a backend's name.
 fn state(line: &Line) -> String {
     match line.devices.as_slice() {
-        [] if !line.compiled_in => "not compiled in; build with --features wgpu".to_owned(),
+        [] if !line.compiled_in => {
+            format!("not compiled in; build with --features {}", line.backend)
+        }
+        [] if line.backend == BackendName::Remote.name() => {
+            "a worker, named with --device ws://HOST:PORT".to_owned()
+        }
         [] => "no adapter".to_owned(),
         [one] if one.adapter.is_none() => one.name.clone(),
         several => format!("{} on {}", count(several.len()), api(several)),
@@ -121,6 +126,8 @@ fn devices(backend: BackendName) -> Vec<Listed> {
             software: false,
             adapter: None,
         }],
+        // Workers are not searched for.
+        BackendName::Remote => Vec::new(),
         BackendName::Wgpu => adapters::list()
             .into_iter()
             .map(|adapter| Listed {

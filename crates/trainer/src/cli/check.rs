@@ -166,6 +166,7 @@ mod tests {
             device: crate::device::DeviceName::Default,
             threads: None,
             precision: model::backend::Precision::Fast,
+            token_file: None,
         };
         let settings = avoid::settings(&choice);
         let said = advice(&settings);

@@ -44,7 +44,7 @@ impl Export {
         }
         let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
         let weights = WeightChoice::from(self.weights.as_str());
-        let trained = Trained::open(&folder, &weights, common.device.choice()?)?;
+        let trained = Trained::open(&folder, &weights, &common.device.choice()?)?;
         let description = Description::new(&trained, &folder.name());
         let bytes = export::to_bytes(&trained, &description, self.format)?;
         run::write_atomic(&self.output, &bytes)?;

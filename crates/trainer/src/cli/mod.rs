@@ -23,12 +23,14 @@ mod serve;
 mod signals;
 mod sweep;
 mod train;
+mod worker;
 
 use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+use crate::remote;
 use crate::screen::escaped_message;
 
 /// Trains image classifiers on CIFAR-10 with Burn. Without a command it trains the default recipe.
@@ -60,6 +62,7 @@ enum Command {
     Serve(serve::Serve),
     Compare(compare::Compare),
     Sweep(sweep::Sweep),
+    Worker(worker::Worker),
     Completions(completions::Completions),
 }
 
@@ -78,7 +81,7 @@ pub fn command() -> clap::Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let common = &cli.common;
-    let outcome = match cli.command {
+    let outcome = remote::explained(|| match cli.command {
         None => cli.train.run(common),
         Some(Command::Train(command)) => command.run(common),
         Some(Command::Eval(command)) => command.run(common),
@@ -94,8 +97,9 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(command)) => command.run(common),
         Some(Command::Compare(command)) => command.run(common),
         Some(Command::Sweep(command)) => command.run(common),
+        Some(Command::Worker(command)) => command.run(common),
         Some(Command::Completions(command)) => command.run(common),
-    };
+    });
     outcome.unwrap_or_else(|error| {
         // A closed standard error takes no message, and the exit code still says it.
         let message = escaped_message(&error.to_string());

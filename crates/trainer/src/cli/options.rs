@@ -1,12 +1,14 @@
 //! Options that several commands share.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use model::backend::Precision;
 
 use crate::device::{BackendName, DeviceChoice, DeviceError};
 use crate::progress::Verbosity;
+#[cfg(feature = "remote")]
+use crate::remote::{RemoteError, Token};
 use crate::run::Environment;
 use crate::shell;
 
@@ -45,6 +47,9 @@ impl Common {
         if let Some(backend) = &device.backend {
             add("--backend", backend.clone());
         }
+        if let Some(file) = &device.token_file {
+            add("--token-file", file.display().to_string());
+        }
         if matches!(device.precision, Some(PrecisionName::Exact)) {
             add("--precision", "exact".to_owned());
         }
@@ -62,13 +67,16 @@ impl Common {
 /// Where to compute.
 #[derive(Debug, Clone, Args)]
 pub struct DeviceOptions {
-    /// ndarray, flex or wgpu; wgpu where it is compiled in, ndarray otherwise.
+    /// ndarray, flex, wgpu or remote; wgpu where it is compiled in, ndarray otherwise.
     #[arg(long, global = true, value_name = "NAME")]
     backend: Option<String>,
-    /// default, discrete:N, integrated:N or software. Given several times, `train` computes each batch
-    /// over all of them.
+    /// default, discrete:N, integrated:N, software, or a worker's ws://HOST:PORT. Given several times,
+    /// `train` computes each batch over all of them.
     #[arg(long, global = true, value_name = "NAME", default_value = "default")]
     device: Vec<String>,
+    /// The file with the token of a worker: of the one that --backend remote computes on, or of this one.
+    #[arg(long, global = true, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// Threads that compute on a CPU; every core if absent. Results do not depend on it.
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
@@ -103,14 +111,27 @@ impl DeviceOptions {
     /// The one device that the options name.
     pub fn choice(&self) -> Result<DeviceChoice, OptionError> {
         match self.choices()?.as_slice() {
-            [one] => Ok(*one),
+            [one] => Ok(one.clone()),
             several => Err(OptionError::Several(several.len())),
         }
     }
 
     /// The devices that the options name, one at least.
     pub fn choices(&self) -> Result<Vec<DeviceChoice>, DeviceError> {
-        self.device.iter().map(|name| self.named(name)).collect()
+        let named: Result<Vec<DeviceChoice>, DeviceError> =
+            self.device.iter().map(|name| self.named(name)).collect();
+        match named?.as_slice() {
+            several @ [first, _, ..] if first.backend == BackendName::Remote => {
+                Err(DeviceError::OneWorker(several.len()))
+            }
+            named => Ok(named.to_vec()),
+        }
+    }
+
+    /// The token of the file that the options name.
+    #[cfg(feature = "remote")]
+    pub fn token(&self) -> Result<Option<Token>, RemoteError> {
+        self.token_file.as_deref().map(Token::read).transpose()
     }
 
     /// These options for a run that goes on: what they leave open is as it was when the run began. And
@@ -140,6 +161,9 @@ impl DeviceOptions {
                     .flat_map(|name| ["--device", name.as_str()]),
             );
         }
+        if same_backend && options.token_file.is_none() {
+            options.token_file.clone_from(&began.token_file);
+        }
         if options.precision.is_none() && began.precision == "exact" {
             options.precision = Some(PrecisionName::Exact);
             words.extend(["--precision", "exact"]);
@@ -155,7 +179,7 @@ impl DeviceOptions {
             None => BackendName::default_backend(),
         };
         if !backend.is_compiled_in() {
-            return Err(DeviceError::NotCompiledIn);
+            return Err(DeviceError::NotCompiledIn(backend.name()));
         }
         Ok(DeviceChoice {
             backend,
@@ -165,8 +189,14 @@ impl DeviceOptions {
                 None | Some(PrecisionName::Fast) => Precision::Fast,
                 Some(PrecisionName::Exact) => Precision::Exact,
             },
+            token_file: self.token_file.as_deref().map(absolute),
         })
     }
+}
+
+/// The whole path of a file, so that a record of it holds from everywhere.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// How much the program says.

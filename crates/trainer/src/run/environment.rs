@@ -10,6 +10,9 @@ use super::error::RunError;
 use super::write::{read_json, write_json};
 use crate::weight_file::Fit;
 
+/// Burn's version.
+pub const BURN: &str = "0.22.1";
+
 /// What a run ran on: enough to tell two runs' machines, programs and data apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
@@ -29,6 +32,9 @@ pub struct Environment {
     /// The devices as they were asked for (`--device`), the first one first.
     #[serde(default)]
     pub asked_devices: Vec<String>,
+    /// The file with the token of a worker (`--token-file`), its whole path. The token is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
     /// `fast` or `exact` (`--precision`).
     #[serde(default = "fast")]
     pub precision: String,

@@ -30,7 +30,7 @@ mod tensorboard;
 mod tests;
 mod write;
 
-pub use environment::{DataRecord, Environment, InitialWeights, Resumption, cpu_model};
+pub use environment::{BURN, DataRecord, Environment, InitialWeights, Resumption, cpu_model};
 pub use error::RunError;
 pub use events::{Event, EventLog, has_saved};
 pub use find::resolve;

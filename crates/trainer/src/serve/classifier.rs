@@ -112,7 +112,7 @@ impl Weights {
     fn load(&mut self) -> Result<(), TrainedError> {
         // Noted before, so that what comes in between is found at the next look.
         self.state = self.state_now();
-        match Trained::open(&self.folder, &self.choice, self.device) {
+        match Trained::open(&self.folder, &self.choice, &self.device) {
             Ok(trained) => {
                 let network = trained.network.folded();
                 self.network = Some((network, trained.normalization(), trained.device));

@@ -6,6 +6,7 @@ use model::Network;
 use super::session::Session;
 use super::{Classifier, Run, TrainError, weights};
 use crate::recipe::{Select, Tta};
+use crate::remote;
 use crate::run::{self, Event, Prediction, RunResult, RunState};
 use crate::statistics::{self, percent};
 use crate::{calibration, evaluation};
@@ -113,6 +114,8 @@ impl Run<'_> {
             }
             other => other,
         };
+        // Whatever failed, without its worker the run could not have gone on.
+        let error = remote::lost().map_or(error, |lost| TrainError::DeviceOpen(lost.into()));
         session.read_clock();
         let result = self.result(
             session,

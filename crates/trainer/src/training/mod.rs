@@ -66,7 +66,7 @@ use burn_train::metric::{AccuracyMetric, LossMetric};
 use burn_train::{Interrupter, Learner, SupervisedTraining, TrainingStrategy};
 use model::{Network, NetworkKind};
 
-use crate::device::{BackendName, DeviceChoice};
+use crate::device::DeviceChoice;
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
 use crate::report;
@@ -322,7 +322,7 @@ impl Run<'_> {
 
     /// Whether the device computes while the program goes on, so that reading from it is waiting for it.
     fn computes_aside(&self) -> bool {
-        self.options.device.backend == BackendName::Wgpu
+        !self.options.device.backend.is_processor()
     }
 
     /// Steps of the whole run.

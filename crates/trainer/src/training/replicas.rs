@@ -38,15 +38,15 @@ impl Devices {
         };
         let first = open(&options.device)?;
         let mut names = options.device.describe(&first);
-        let mut opened = vec![(options.device, first.clone())];
+        let mut opened = vec![(&options.device, first.clone())];
         for choice in &options.others {
-            let known = opened.iter().find(|(other, _)| other == choice);
+            let known = opened.iter().find(|(other, _)| *other == choice);
             let device = match known {
                 Some((_, device)) => device.clone(),
                 None => open(choice)?,
             };
             names.push_str(&format!(" + {}", choice.describe(&device)));
-            opened.push((*choice, device));
+            opened.push((choice, device));
         }
         let others = opened.into_iter().skip(1).map(|(_, device)| device);
         let replicas = Replicas::new(others.collect());

@@ -62,14 +62,14 @@ fn environment(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
         rustc: option_env!("TRAINER_RUSTC").unwrap_or("unknown").to_owned(),
-        burn: "0.22.1".to_owned(),
+        burn: run::BURN.to_owned(),
         backend: options.device.backend.name().to_owned(),
         device,
-        asked_devices: [options.device]
-            .iter()
+        asked_devices: std::iter::once(&options.device)
             .chain(&options.others)
             .map(|choice| choice.device.to_string())
             .collect(),
+        token_file: options.device.token_file.clone(),
         precision: options.device.precision_name().to_owned(),
         isa: options.device.kernel_isa().map(str::to_owned),
         threads: options.device.threads(),

@@ -44,11 +44,13 @@ fn backends_are_listed_with_their_devices() {
         .unwrap()
         .iter()
         .map(|line| {
-            assert!(line["backend"] == "wgpu" || line["devices"][0]["name"].is_string());
-            line["backend"].as_str().unwrap()
+            let backend = line["backend"].as_str().unwrap();
+            let on_this_processor = !["wgpu", "remote"].contains(&backend);
+            assert!(!on_this_processor || line["devices"][0]["name"].is_string());
+            backend
         })
         .collect();
-    assert_eq!(names, ["ndarray", "flex", "wgpu"]);
+    assert_eq!(names, ["ndarray", "flex", "wgpu", "remote"]);
     // Asking the graphics drivers prints nothing of its own.
     assert_eq!(text(&program(&["backends"]).stderr), "");
 }
@@ -276,5 +278,20 @@ fn a_batch_that_the_adapter_cannot_hold_is_named_with_a_smaller_one_and_no_panic
         "--batch-size 12500",
     ] {
         assert!(message.contains(words), "{message}");
+    }
+}
+
+#[cfg(not(feature = "remote"))]
+#[test]
+fn a_program_without_workers_says_how_to_build_one_that_has_them() {
+    for line in [
+        &["worker"][..],
+        &["bench", "--backend", "remote", "--device", "ws://gpu:3000"],
+    ] {
+        let output = program(line);
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(message.contains("`--features remote`"), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
     }
 }

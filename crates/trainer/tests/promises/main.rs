@@ -16,6 +16,8 @@ mod logs;
 mod memory;
 mod network;
 mod refusals;
+#[cfg(all(unix, feature = "remote"))]
+mod remote;
 mod report;
 #[cfg(unix)]
 mod resume;

@@ -77,7 +77,7 @@ impl Eval {
     pub fn run(&self, common: &Common) -> Outcome {
         let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
         let weights = WeightChoice::from(self.weights.as_str());
-        let trained = Trained::open(&folder, &weights, common.device.choice()?)?;
+        let trained = Trained::open(&folder, &weights, &common.device.choice()?)?;
         let data = datasets::images(
             &trained.recipe,
             common.places.data_dir.as_deref(),

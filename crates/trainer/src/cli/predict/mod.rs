@@ -71,7 +71,7 @@ impl Predict {
     pub fn run(&self, common: &Common) -> Outcome {
         let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
         let weights = WeightChoice::from(self.weights.as_str());
-        let trained = Trained::open(&folder, &weights, common.device.choice()?)?;
+        let trained = Trained::open(&folder, &weights, &common.device.choice()?)?;
         let (network, normalization) = (trained.network.folded(), trained.normalization());
         let sources = sources::find(&self.photos);
         let total = sources.len();

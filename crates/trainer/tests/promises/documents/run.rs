@@ -33,7 +33,7 @@ const RUN: [&str; 18] = [
 
 /// Commands that tests of their own run, and the beginnings of those that none can run here, with the
 /// reason.
-const ELSEWHERE: [(&str, &str); 15] = [
+const ELSEWHERE: [(&str, &str); 17] = [
     ("trainer serve", "it goes on until it is ended: see below"),
     ("trainer train --resume latest", "see below"),
     (
@@ -47,6 +47,14 @@ const ELSEWHERE: [(&str, &str); 15] = [
     (
         "trainer train --network resnet20 --device",
         "it needs two GPUs",
+    ),
+    (
+        "trainer worker",
+        "it goes on until it is ended; `remote.rs` starts workers",
+    ),
+    (
+        "trainer train --backend remote",
+        "it needs a worker; `remote.rs` trains on one",
     ),
     (
         "trainer check",
