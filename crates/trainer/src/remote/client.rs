@@ -128,10 +128,15 @@ fn refused(address: &Address, token: Option<&Token>, error: ConnectError) -> Rem
             theirs: format!("a program with version {server_version} of Burn's protocol"),
             ours: format!("one with version {client_version}"),
         },
-        other => RemoteError::NoWorker {
-            address,
-            reason: other.to_string(),
-        },
+        other => {
+            // Burn names each layer that failed, and the innermost one says why.
+            let reason = other.to_string();
+            let reason = reason.rsplit("error: ").next().unwrap_or_default();
+            RemoteError::NoWorker {
+                address,
+                reason: reason.to_owned(),
+            }
+        }
     }
 }
 
