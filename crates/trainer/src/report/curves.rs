@@ -171,9 +171,13 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
             layout = layout.with_y_axis_min(0.0).with_y_axis_max(top);
         } else {
             // So are the marks of the least and the largest value.
-            let room = ROOM * (high - low);
-            let bottom = if axes.from_zero { 0.0 } else { low - room };
-            layout = layout.with_y_axis_min(bottom).with_y_axis_max(high + room);
+            let bottom = if axes.from_zero {
+                0.0
+            } else {
+                low - ROOM * (high - low)
+            };
+            let top = high + ROOM * (high - bottom);
+            layout = layout.with_y_axis_min(bottom).with_y_axis_max(top);
         }
         if curves.iter().all(|curve| curve.points.len() <= 1) {
             // Single marks stand at the right, where a legend would cover them.
