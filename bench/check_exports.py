@@ -28,7 +28,7 @@ from networks import build
 NETWORKS = {
     "simple_cnn": ("tutorial", "0.5"),
     "resnet20": ("resnet20-quick", "0.2"),
-    "airbench94": ("speedrun-94", "0.15"),
+    "airbench94": ("speedrun-94", "0.3"),
     "resnet18": ("resnet18", "0.1"),
 }
 CHANCE = 0.1

@@ -10,16 +10,16 @@ use crate::report::page::{Figure, SERIES, figures, page_with};
 use crate::run::{MetricsRow, StepRow};
 use crate::statistics::percent;
 
-/// Where columns have no room side by side a row becomes a block: its key, and below it a line a run.
+/// Where columns have no room side by side a row becomes a block with a line a cell, which says what it is of.
 const STYLE: &str = "
-.recipes td { overflow-wrap: anywhere; }
-.whose { display: none; }
+td { overflow-wrap: anywhere; }
+.of { display: none; }
 @media (max-width: 40rem) {
-  .recipes th { display: none; }
-  .recipes td { display: block; border: 0; padding: .1rem 0; }
-  .recipes td:first-child { padding-top: .5rem; }
-  .recipes tr { display: block; border-bottom: 1px solid var(--grid); padding-bottom: .5rem; }
-  .whose { display: inline; color: var(--faint); }
+  th { display: none; }
+  td { display: block; border: 0; padding: .1rem 0; }
+  td:first-child { padding-top: .5rem; }
+  tr { display: block; border-bottom: 1px solid var(--grid); padding-bottom: .5rem; }
+  .of { display: inline; color: var(--faint); }
 }
 ";
 
@@ -67,13 +67,15 @@ fn accuracies(runs: &[Compared]) -> Markup {
                     tr {
                         td { (key(place)) (run.name) }
                         @if let Some(accuracy) = run.contents.accuracy() {
-                            td { (percent(accuracy.share)) }
-                            td { (percent(accuracy.interval.0)) " to " (percent(accuracy.interval.1)) }
+                            td { span.of { "test accuracy: " } (percent(accuracy.share)) }
+                            td { span.of { "Wilson's 95%: " } (percent(accuracy.interval.0)) " to " (percent(accuracy.interval.1)) }
                         } @else {
-                            td { "-" } td { "-" }
+                            td { span.of { "test accuracy: " } "-" }
+                            td { span.of { "Wilson's 95%: " } "-" }
                         }
                         td {
                             @if let Some(first) = runs.first().filter(|_| place > 0) {
+                                span.of { "against the first: " }
                                 (paired(first, run).describe(runs.len() - 1))
                             }
                         }
@@ -168,14 +170,14 @@ fn recipes(runs: &[Compared]) -> Markup {
             p { "The recipes are the same." }
         } @else {
             div.scroll {
-                table.recipes {
+                table {
                     tr { th { "key" } @for (place, run) in runs.iter().enumerate() { th { (key(place)) (run.name) } } }
                     @for differing in &keys {
                         tr {
                             td { code { (differing.key) } }
                             @for (place, (run, value)) in runs.iter().zip(&differing.values).enumerate() {
                                 td {
-                                    span.whose { (key(place)) (run.name) ": " }
+                                    span.of { (key(place)) (run.name) ": " }
                                     (value.as_deref().unwrap_or("-"))
                                 }
                             }

@@ -13,6 +13,9 @@ use super::{LONGEST, MOST_PIXELS, PhotoError};
 
 /// Bytes that a decoder may hold beside its result.
 const MOST_MEMORY: usize = 4 * MOST_PIXELS;
+/// Bytes that one byte of a PNG can become at most, which is a bound of its compression (zlib's documentation
+/// names 1032). A header that says more says so of a file that was cut off, or to have memory taken.
+const MOST_INFLATION: usize = 1032;
 /// Parts of a progressive JPEG; cameras and browsers write about ten.
 const MOST_SCANS: usize = 64;
 
@@ -69,6 +72,9 @@ fn decode_png(bytes: &[u8]) -> Result<Picture, PhotoError> {
     let header = decoder.read_header_info().map_err(&failed)?;
     let (width, height) = (header.width as usize, header.height as usize);
     check(width, height)?;
+    if header.raw_bytes() / MOST_INFLATION > bytes.len() {
+        return Err(damaged("PNG")("it ends before its picture does"));
+    }
     let mut reader = decoder.read_info().map_err(&failed)?;
     let length = reader
         .output_buffer_size()

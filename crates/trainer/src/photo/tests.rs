@@ -75,15 +75,22 @@ fn fine_patterns_average_out() {
 #[test]
 fn a_small_file_that_says_it_is_huge_is_refused_by_its_size() {
     let mut bomb = png(1, 1, png::ColorType::Grayscale, &[0]);
-    bomb[16..20].copy_from_slice(&60_000_u32.to_be_bytes());
-    bomb[20..24].copy_from_slice(&60_000_u32.to_be_bytes());
-    // The header's checksum, so that the size alone is wrong.
-    let crc = bomb[12..29].iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
-            (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
-        })
-    });
-    bomb[29..33].copy_from_slice(&(!crc).to_be_bytes());
+    let mut claim = |side: u32| {
+        bomb[16..20].copy_from_slice(&side.to_be_bytes());
+        bomb[20..24].copy_from_slice(&side.to_be_bytes());
+        // The header's checksum, so that the size alone is wrong.
+        let crc = bomb[12..29].iter().fold(u32::MAX, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+                (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg())
+            })
+        });
+        bomb[29..33].copy_from_slice(&(!crc).to_be_bytes());
+        bomb.clone()
+    };
+    // A size that is allowed, and that so few bytes cannot fill.
+    let error = Photo::decode(&claim(8_000)).unwrap_err();
+    assert!(error.to_string().contains("ends before"), "{error}");
+    let bomb = claim(60_000);
     let error = Photo::decode(&bomb).unwrap_err();
     assert!(
         matches!(error, PhotoError::TooLarge { width: 60_000, .. }),

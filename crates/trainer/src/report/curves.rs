@@ -12,6 +12,9 @@ pub const MOST_POINTS: usize = 400;
 /// Up to this many points each gets a mark.
 const MOST_MARKS: usize = 40;
 
+/// Room between the outermost marks and the edge, as a part of the range.
+const ROOM: f64 = 0.03;
+
 /// The name of an axis of epochs.
 const EPOCH: &str = "epoch";
 
@@ -160,14 +163,25 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
         }
         if last > 0.0 {
             // The mark of the last one is whole.
-            layout = layout.with_x_axis_max(last * 1.03);
+            layout = layout.with_x_axis_max(last * (1.0 + ROOM));
         }
         if low == high {
             // A range around one value says nothing of it; from zero it stands in the middle.
             let top = if high > 0.0 { 2.0 * high } else { 1.0 };
             layout = layout.with_y_axis_min(0.0).with_y_axis_max(top);
-        } else if axes.from_zero {
-            layout = layout.with_y_axis_min(0.0);
+        } else {
+            // So are the marks of the least and the largest value.
+            let bottom = if axes.from_zero {
+                0.0
+            } else {
+                low - ROOM * (high - low)
+            };
+            let top = high + ROOM * (high - bottom);
+            layout = layout.with_y_axis_min(bottom).with_y_axis_max(top);
+        }
+        if curves.iter().all(|curve| curve.points.len() <= 1) {
+            // Single marks stand at the right, where a legend would cover them.
+            layout = layout.with_legend_position(LegendPosition::InsideTopLeft);
         }
         layout
     }))

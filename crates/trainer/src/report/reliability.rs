@@ -8,6 +8,9 @@ use crate::calibration::scaled;
 use crate::run::Prediction;
 use crate::statistics::{Calibration, calibration, wilson};
 
+/// Room beyond 0% and 100% in which marks are whole, in the same unit.
+const ROOM: f64 = 3.0;
+
 /// The reliability diagram of `predictions`, with the expected calibration error in its caption; and the
 /// same with logits divided by the temperature of the hold-out, where there is one.
 pub fn diagram(predictions: &[Prediction], temperature: Option<f64>) -> Figure {
@@ -39,10 +42,10 @@ pub fn diagram(predictions: &[Prediction], temperature: Option<f64>) -> Figure {
             .with_height(430.0)
             .with_x_label("highest probability, %")
             .with_y_label("accuracy, %")
-            .with_x_axis_min(0.0)
-            .with_x_axis_max(100.0)
-            .with_y_axis_min(0.0)
-            .with_y_axis_max(100.0)
+            .with_x_axis_min(-ROOM)
+            .with_x_axis_max(100.0 + ROOM)
+            .with_y_axis_min(-ROOM)
+            .with_y_axis_max(100.0 + ROOM)
             .with_legend_position(LegendPosition::InsideTopLeft)
     })
 }
