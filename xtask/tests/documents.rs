@@ -15,7 +15,9 @@ fn arguments(text: &str) -> Option<Vec<&str>> {
 fn is_understood(arguments: &[&str]) -> bool {
     match arguments {
         // The trainer's own tests read the rest.
-        ["train-cpu", ..] | ["kernels" | "test"] | ["test", "--wgpu" | "--valgrind"] => true,
+        ["train-cpu", ..]
+        | ["kernels" | "test"]
+        | ["test", "--wgpu" | "--remote" | "--valgrind"] => true,
         [
             "bench" | "chaos" | "check-scripts" | "fuzz" | "reproduce",
             ..,
