@@ -48,11 +48,8 @@ fn main() -> ExitCode {
         Some("kernels") => kernels("bench", &rest),
         Some("test") => match rest.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [] => test::all(),
-            ["--wgpu"] => test::of_features(
-                &["wgpu", "model/remote", "trainer/remote"],
-                &["gpu-kernels", "model", "trainer"],
-            ),
-            ["--remote"] => test::of_features(&["remote"], &["model", "trainer"]),
+            ["--wgpu"] => test::of_feature("wgpu", &["gpu-kernels", "model", "trainer"]),
+            ["--remote"] => test::of_feature("remote", &["model", "trainer"]),
             ["--valgrind"] => test::valgrind(),
             _ => wrong_usage(),
         },

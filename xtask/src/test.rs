@@ -41,15 +41,14 @@ fn documentation() -> u8 {
     ])
 }
 
-/// Lints and tests of `packages` with features that the plain build has not: `wgpu`, which needs an adapter,
-/// for which a software one is enough, and `remote`.
-pub fn of_features(features: &[&str], packages: &[&str]) -> u8 {
-    let features = features.join(",");
-    let mut with_features = vec!["--features", &features];
-    with_features.extend(packages.iter().flat_map(|name| ["--package", name]));
+/// Lints and tests of `packages` with a feature that the plain build has not: `wgpu`, which needs an adapter,
+/// for which a software one is enough, or `remote`.
+pub fn of_feature(feature: &str, packages: &[&str]) -> u8 {
+    let mut with_feature = vec!["--features", feature];
+    with_feature.extend(packages.iter().flat_map(|name| ["--package", name]));
     let lints = ["--all-targets", "--", "--deny", "warnings"];
-    match cargo(&[&["clippy"][..], &with_features, &lints].concat()) {
-        0 => cargo(&[&["test"][..], &with_features].concat()),
+    match cargo(&[&["clippy"][..], &with_feature, &lints].concat()) {
+        0 => cargo(&[&["test"][..], &with_feature].concat()),
         code => code,
     }
 }
