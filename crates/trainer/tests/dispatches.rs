@@ -59,6 +59,7 @@ fn a_step_asks_for_no_more_kernels_than_documented() {
         device: DeviceName::Software,
         threads: None,
         precision: Default::default(),
+        token_file: None,
     };
     let device = software.open().unwrap().autodiff();
     let counted = [

@@ -18,6 +18,7 @@ fn gpu() -> Device {
         device: DeviceName::Software,
         threads: None,
         precision: Default::default(),
+        token_file: None,
     };
     GPU.get_or_init(|| software.open().unwrap()).clone()
 }
