@@ -109,7 +109,7 @@ fn latest(artifacts: &Path) -> PathBuf {
     fs::canonicalize(artifacts.join("latest")).unwrap()
 }
 
-/// SimpleCnn has layers with biases, ResNet-20 normalisations, residual blocks and running statistics.
+/// `SimpleCnn` has layers with biases, ResNet-20 normalisations, residual blocks and running statistics.
 #[test]
 fn a_run_on_a_worker_is_the_run_on_its_device_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();

@@ -278,7 +278,7 @@ impl<B: BackendIr> Sink<B> for Results<'_, B> {
     }
 
     fn scalar(&mut self, _scalar: ScalarIr) {
-        agreed(None)
+        agreed::<()>(None);
     }
 }
 
