@@ -1,6 +1,5 @@
 //! What a run's folder says.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -9,8 +8,8 @@ use model::NetworkKind;
 use super::ReportError;
 use crate::recipe::{self, Recipe};
 use crate::run::{
-    self, Environment, MetricsRow, Prediction, RunFolder, RunResult, RunState, StepRow, if_there,
-    read_rows, read_short,
+    self, Environment, LONGEST_EVENT, MetricsRow, Prediction, RunFolder, RunResult, RunState,
+    StepRow, if_there, read_rows, read_short,
 };
 use crate::statistics::{self, Share};
 
@@ -90,14 +89,13 @@ impl Contents {
     }
 }
 
-/// The longest first line of `events.jsonl` that is read, in bytes.
-const LONGEST_EVENT: u64 = 1 << 16;
-
 /// What the first event says of the run's length; nothing where there is no such line.
 fn planned_steps(events: &Path) -> Option<u64> {
     let mut line = String::new();
-    let file = File::open(events).ok()?.take(LONGEST_EVENT);
-    BufReader::new(file).read_line(&mut line).ok()?;
+    let (file, _) = cifar10::file::open(events).ok()?;
+    BufReader::new(file.take(LONGEST_EVENT))
+        .read_line(&mut line)
+        .ok()?;
     let started: serde_json::Value = serde_json::from_str(&line).ok()?;
     started.get("steps")?.as_u64()
 }

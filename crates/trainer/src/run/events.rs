@@ -1,9 +1,9 @@
 //! `events.jsonl`: everything that happens in a run, a JSON object a line.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use cifar10::file;
 use serde::Serialize;
 
 use super::error::RunError;
@@ -53,11 +53,25 @@ pub enum Event<'a> {
 /// Whether the events in `path` tell of a checkpoint.
 #[must_use]
 pub fn has_saved(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| {
-        let mut lines = BufReader::new(file).split(b'\n');
-        lines.any(|line| line.is_ok_and(|line| line.starts_with(SAVED)))
-    })
+    let Ok((file, _)) = file::open(path) else {
+        return false;
+    };
+    let (mut reader, mut line) = (BufReader::new(file), Vec::new());
+    // A line that is longer than any such line is read in pieces, so that it takes no memory.
+    while let Ok(1..) = (&mut reader)
+        .take(LONGEST_EVENT)
+        .read_until(b'\n', &mut line)
+    {
+        if line.starts_with(SAVED) {
+            return true;
+        }
+        line.clear();
+    }
+    false
 }
+
+/// The longest line of `events.jsonl` that is read as one, in bytes.
+pub(crate) const LONGEST_EVENT: u64 = 1 << 16;
 
 /// How a line of [`Event::Saved`] begins.
 const SAVED: &[u8] = b"{\"event\":\"saved\"";

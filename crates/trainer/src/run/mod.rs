@@ -32,6 +32,7 @@ mod write;
 
 pub use environment::{BURN, DataRecord, Environment, InitialWeights, Resumption, cpu_model};
 pub use error::RunError;
+pub(crate) use events::LONGEST_EVENT;
 pub use events::{Event, EventLog, has_saved};
 pub use find::resolve;
 pub use folder::RunFolder;

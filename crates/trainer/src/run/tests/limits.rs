@@ -104,10 +104,12 @@ fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
         let runs = list(&artifacts);
         let steps = CsvLog::<StepRow>::resume(&folder.steps(), 100).map(drop);
         let events = EventLog::resume(&folder.events(), 100).map(drop);
-        sender.send((runs, steps, events)).ok();
+        let saved = has_saved(&folder.events());
+        sender.send((runs, steps, events, saved)).ok();
     });
     let answer = receiver.recv_timeout(Duration::from_secs(20));
-    let (runs, steps, events) = answer.unwrap();
+    let (runs, steps, events, saved) = answer.unwrap();
+    assert!(!saved, "no checkpoint is read from a pipe");
     let problem = runs.unwrap().remove(0).problem.unwrap();
     for name in ["environment.json", "result.json", "metrics.csv"] {
         assert!(
