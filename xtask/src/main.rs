@@ -15,7 +15,7 @@ mod test;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask train-cpu [-- TRAINER OPTIONS]
-       cargo xtask test [--wgpu | --remote | --valgrind]
+       cargo xtask test [--wgpu] [--remote] | --valgrind
        cargo xtask bench [--help]
        cargo xtask reproduce [ROW] [--help]
        cargo xtask kernels [PART OF A NAME]
@@ -48,10 +48,8 @@ fn main() -> ExitCode {
         Some("kernels") => kernels("bench", &rest),
         Some("test") => match rest.iter().map(String::as_str).collect::<Vec<_>>()[..] {
             [] => test::all(),
-            ["--wgpu"] => test::of_feature("wgpu", &["gpu-kernels", "model", "trainer"]),
-            ["--remote"] => test::of_feature("remote", &["model", "trainer"]),
             ["--valgrind"] => test::valgrind(),
-            _ => wrong_usage(),
+            ref features => test::with_features(features).unwrap_or_else(wrong_usage),
         },
         _ => wrong_usage(),
     };

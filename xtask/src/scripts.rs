@@ -13,10 +13,10 @@ use crate::program;
 const HELP: &str = "usage: cargo xtask check-scripts [SCRIPT]...
 
 Runs the scripts of bench/ that compare the trainer's files and pages with what other programs make of
-them: TensorBoard and pandas, a browser, PyTorch and ONNX Runtime, GNU parallel. It installs the Python
+them: TensorBoard and pandas, a browser, PyTorch and ONNX Runtime, GNU parallel, Slurm. It installs the Python
 packages that bench/requirements.txt names, and trains short runs in a folder of its own.
 
-A script that lacks a program (Chromium, GNU parallel) says so; the last lines name everything that was
+A script that lacks a program (Chromium, GNU parallel, Slurm) says so; the last lines name everything that was
 not checked. Without a name all run:
 ";
 
@@ -43,7 +43,7 @@ struct Given {
     artifacts: PathBuf,
 }
 
-const SCRIPTS: [Script; 6] = [
+const SCRIPTS: [Script; 7] = [
     Script {
         name: "read_logs",
         about: "TensorBoard, pandas and json read the same figures",
@@ -70,10 +70,12 @@ const SCRIPTS: [Script; 6] = [
     Script {
         name: "sweep_parallel",
         about: "a sweep under GNU parallel and in one process",
-        command: |given| {
-            let script = given.root.join("bench/sweep_parallel.sh");
-            Ok(vec!["sh".to_owned(), text(&script), given.trainer.clone()])
-        },
+        command: |given| Ok(given.shell("sweep_parallel.sh")),
+    },
+    Script {
+        name: "sweep_slurm",
+        about: "a sweep as a job array of Slurm and in one process",
+        command: |given| Ok(given.shell("sweep_slurm.sh")),
     },
     Script {
         name: "check_exports",
@@ -90,6 +92,12 @@ impl Given {
     fn python(&self, script: &str, arguments: &[String]) -> Vec<String> {
         let script = text(&self.root.join("bench").join(script));
         [&[self.python.clone(), script], arguments].concat()
+    }
+
+    /// A script of the shell, which is given the program.
+    fn shell(&self, script: &str) -> Vec<String> {
+        let script = text(&self.root.join("bench").join(script));
+        vec!["sh".to_owned(), script, self.trainer.clone()]
     }
 
     /// The options by which a script finds the program and the run.

@@ -41,16 +41,39 @@ fn documentation() -> u8 {
     ])
 }
 
-/// Lints and tests of `packages` with a feature that the plain build has not: `wgpu`, which needs an adapter,
-/// for which a software one is enough, or `remote`.
-pub fn of_feature(feature: &str, packages: &[&str]) -> u8 {
-    let mut with_feature = vec!["--features", feature];
-    with_feature.extend(packages.iter().flat_map(|name| ["--package", name]));
-    let lints = ["--all-targets", "--", "--deny", "warnings"];
-    match cargo(&[&["clippy"][..], &with_feature, &lints].concat()) {
-        0 => cargo(&[&["test"][..], &with_feature].concat()),
-        code => code,
+/// Features that the plain build has not, and the packages that have them. `wgpu` needs an adapter, for which a
+/// software one is enough.
+const FEATURES: [(&str, &[&str]); 2] = [
+    ("wgpu", &["gpu-kernels", "model", "trainer"]),
+    ("remote", &["model", "trainer"]),
+];
+
+/// Lints and tests with the features that `options` name (`--wgpu`, `--remote`), all in one build; nothing where
+/// an option is another one.
+pub fn with_features(options: &[&str]) -> Option<u8> {
+    let named = options.iter().map(|option| {
+        let name = option.strip_prefix("--")?;
+        FEATURES.iter().find(|(feature, _)| *feature == name)
+    });
+    let named: Vec<_> = named.collect::<Option<_>>()?;
+    let mut line: Vec<String> = Vec::new();
+    for (feature, packages) in named {
+        for package in *packages {
+            let words = [
+                "--package",
+                package,
+                "--features",
+                &format!("{package}/{feature}"),
+            ];
+            line.extend(words.map(str::to_owned));
+        }
     }
+    let line: Vec<&str> = line.iter().map(String::as_str).collect();
+    let lints = ["--all-targets", "--", "--deny", "warnings"];
+    Some(match cargo(&[&["clippy"][..], &line, &lints].concat()) {
+        0 => cargo(&[&["test"][..], &line].concat()),
+        code => code,
+    })
 }
 
 /// The tests of the kernels under valgrind, which knows the portable and the AVX2 ones. It takes a

@@ -167,7 +167,7 @@ fn every_command_in_a_document_is_one_that_the_program_takes() {
         "trainer train --config absent",
         "trainer --set optimizer.rate=1",
         "cargo xtask train-cpu -- --threads many",
-        "srun trainer sweep --set optimizer.lr=0.1,fast",
+        "srun --cpus-per-task=4 trainer sweep --set optimizer.lr=0.1,fast",
         "cargo run -p trainer -- recipes absent",
         "trainer foretell",
         "trainer data",

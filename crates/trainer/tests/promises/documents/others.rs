@@ -166,22 +166,31 @@ fn tensorboard_finds_what_a_run_logs_where_the_document_says() {
     assert!(ends_well && said.contains("loss/step"), "{said}");
 }
 
-#[test]
-fn the_sweep_under_gnu_parallel_gives_the_table_of_one_process() {
-    let script = "bench/sweep_parallel.sh";
+/// Runs a script that spreads a sweep and compares its table, unless it says that it lacks what it needs.
+fn gives_the_table_of_one_process(script: &str) {
     assert!(shown::code().iter().any(|code| code.text == script));
-    if installed("parallel").is_none() {
-        eprintln!("not run, for lack of GNU parallel: {script}");
-        return;
-    }
     let program = env!("CARGO_BIN_EXE_trainer");
     let (ends_well, said) = succeeds(
         Command::new("sh")
             .args([script, program])
             .current_dir(root()),
     );
+    if said.starts_with("skipped: ") {
+        eprintln!("not run, {script}: {said}");
+        return;
+    }
     assert!(
         ends_well && said.contains("the table of one process"),
         "{said}"
     );
+}
+
+#[test]
+fn the_sweep_under_gnu_parallel_gives_the_table_of_one_process() {
+    gives_the_table_of_one_process("bench/sweep_parallel.sh");
+}
+
+#[test]
+fn the_sweep_under_slurm_gives_the_table_of_one_process() {
+    gives_the_table_of_one_process("bench/sweep_slurm.sh");
 }

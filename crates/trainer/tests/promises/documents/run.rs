@@ -76,7 +76,10 @@ const ELSEWHERE: [(&str, &str); 17] = [
         "seq 10 | parallel",
         "it trains on CIFAR-10 for minutes; bench/sweep_parallel.sh does it in seconds",
     ),
-    ("srun trainer sweep", "it needs Slurm"),
+    (
+        "srun --cpus-per-task",
+        "it trains on CIFAR-10 for minutes; bench/sweep_slurm.sh does it in seconds",
+    ),
     ("- exec trainer sweep", "it needs Kubernetes"),
     ("cargo run", "it builds"),
     ("cargo xtask train-cpu", "it trains on CIFAR-10 for minutes"),
