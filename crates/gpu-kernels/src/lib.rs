@@ -43,6 +43,9 @@ use cubecl::zspace::Shape;
 /// Four numbers that lie side by side.
 pub(crate) type Quad = Vector<f32, Const<4>>;
 
+/// Units of a cube where nothing asks for another number.
+pub(crate) const UNITS: usize = 256;
+
 /// Bytes of a number.
 const NUMBER: usize = 4;
 

@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use crate::rows::UNITS;
+use crate::UNITS;
 
 /// The most tensors of a kernel, whose source has a part for each.
 const MOST: usize = 16;

@@ -7,7 +7,8 @@
 
 use cubecl::prelude::*;
 
-use crate::rows::{Rows, UNITS, rows_here, together};
+use crate::UNITS;
+use crate::rows::{Rows, rows_here, together};
 use crate::{Buffer, many};
 
 #[cube(launch_unchecked)]

@@ -2,10 +2,8 @@
 
 use cubecl::prelude::*;
 
-use crate::{Buffer, many, width};
+use crate::{Buffer, UNITS, many, width};
 
-/// Units of a cube that reads rows.
-pub(crate) const UNITS: usize = 256;
 /// The most cubes that share the rows of a sum.
 const MAX_CUBES: usize = 512;
 

@@ -2,7 +2,6 @@
 //!
 //! | module | what it holds |
 //! | --- | --- |
-//! | [`adapters`] | what the graphics drivers of this machine offer |
 //! | [`batches`] | batches on a device, and who makes them |
 //! | [`calibration`] | probabilities that agree with shares of right answers |
 //! | [`check`] | whether a device may be trusted |
@@ -30,7 +29,6 @@
 
 #![warn(missing_docs)]
 
-pub mod adapters;
 pub mod batches;
 pub mod calibration;
 pub mod check;

@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{Extent, Plan, Report};
-use crate::adapters::{self, Adapter};
+use crate::device::adapters::{self, Adapter};
 use crate::device::{BackendName, DeviceChoice};
 use crate::progress::{self, Verbosity};
 use crate::run;

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::Outcome;
 use super::options::Common;
-use crate::adapters::{self, Adapter};
 use crate::device::BackendName;
+use crate::device::adapters::{self, Adapter};
 use crate::run;
 
 /// List the backends of this program and their devices.
@@ -142,7 +142,7 @@ fn devices(backend: BackendName) -> Vec<Listed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::Limits;
+    use crate::device::adapters::Limits;
 
     #[test]
     fn an_adapter_is_described_with_what_it_can_do_and_what_it_lacks() {

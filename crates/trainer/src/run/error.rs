@@ -83,7 +83,7 @@ pub enum RunError {
         looked_at: Box<(PathBuf, PathBuf)>,
     },
     /// A path that exists and is no run's folder.
-    #[error("{}: this is no run; a run is a folder with a {} in it; `trainer runs` lists those there are", .path.display(), super::folder::CONFIG)]
+    #[error("{}: this is no run; a run is a folder with a {} in it; `trainer runs` lists those there are", .path.display(), super::artifacts::CONFIG)]
     NotARun {
         /// The path.
         path: PathBuf,

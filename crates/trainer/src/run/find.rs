@@ -1,18 +1,11 @@
 //! Which run's folder the user means by `latest`, a name or a path.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::artifacts::{LATEST, is_run, latest_target};
 use super::error::RunError;
-use super::folder::is_run;
 use super::list::run_names;
 use crate::recipe::nearest;
-
-/// The name of the link, or text file, that names the newest run.
-pub(super) const LATEST: &str = "latest";
-
-/// The longest text that `latest` can be, in bytes: no system has a longer path.
-const LONGEST_NAME: u64 = 1 << 12;
 
 /// The folder of the run that `run` names: `latest`, a folder's name in `artifacts`, or a path.
 ///
@@ -66,17 +59,4 @@ fn resolve_latest(artifacts: &Path) -> Result<PathBuf, RunError> {
             target,
         })
     }
-}
-
-/// The folder's name that `latest` holds, as a link or as text.
-pub(super) fn latest_target(artifacts: &Path) -> Option<String> {
-    let latest = artifacts.join(LATEST);
-    fs::read_link(&latest)
-        .map(|target| target.to_string_lossy().into_owned())
-        .ok()
-        .or_else(|| {
-            let text = cifar10::file::read(&latest, LONGEST_NAME).ok()?;
-            Some(String::from_utf8(text).ok()?.trim().to_owned())
-        })
-        .filter(|target| !target.is_empty())
 }

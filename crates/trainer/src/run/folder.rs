@@ -7,14 +7,11 @@ use std::time::SystemTime;
 
 use jiff::tz::TimeZone;
 
+use super::artifacts::{CONFIG, LATEST, is_run, latest_target};
 use super::error::RunError;
-use super::find::{LATEST, latest_target};
 #[cfg(unix)]
 use super::write::temporary_beside;
 use super::write::{sync_folder, write_atomic};
-
-/// The file that makes a folder a run.
-pub(super) const CONFIG: &str = "config.toml";
 
 /// How many runs of one name may begin in one second.
 const MOST_SUFFIXES: u32 = 10_000;
@@ -249,11 +246,6 @@ impl RunFolder {
     pub fn result(&self) -> PathBuf {
         self.path.join("result.json")
     }
-}
-
-/// Whether `path` is a run's folder.
-pub(super) fn is_run(path: &Path) -> bool {
-    path.join(CONFIG).is_file()
 }
 
 fn check_name(name: &str) -> Result<(), RunError> {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::artifacts::{LATEST, is_run};
 use super::environment::Environment;
 use super::error::RunError;
-use super::find::LATEST;
-use super::folder::{RunFolder, is_run};
+use super::folder::RunFolder;
 use super::metrics::{MetricsRow, read_rows};
 use super::result::{RunResult, RunState};
 use super::write::{if_there, read_short};

@@ -2,6 +2,7 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
+//! | `artifacts` | which folders are runs, and which is the newest |
 //! | `folder` | creates a run's folder and knows the path of every file in it |
 //! | `find` | which folder the user means by `latest`, a name or a path |
 //! | `list` | all runs of an artifacts folder |
@@ -14,6 +15,7 @@
 //! | `predictions` | `predictions.csv` and `confusion.csv` |
 //! | `write` | files that are either old or new, never half written |
 
+mod artifacts;
 mod environment;
 mod error;
 mod events;

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::manifest::FORMAT;
+use super::FORMAT;
 
 /// Why a checkpoint cannot be used as it is.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

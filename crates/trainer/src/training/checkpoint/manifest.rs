@@ -3,11 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::Problem;
-use super::{BEST, MODEL, OPTIMIZER, PARTS, SCHEDULE};
+use super::{BEST, FORMAT, MODEL, OPTIMIZER, PARTS, SCHEDULE};
 use crate::training::record::{Figures, Place, Record};
-
-/// The format that this program writes and reads.
-pub const FORMAT: u32 = 1;
 
 /// What `manifest.json` holds. Numbers that training goes on with are written as their bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -28,9 +28,12 @@ pub use commit::{Keep, Store};
 pub use error::{CheckpointError, Problem};
 pub use files::{Disk, FileSystem};
 pub(crate) use learner::{Mailbox, load_learner};
-pub use manifest::{FORMAT, Identity, Manifest, Part, TableLengths};
+pub use manifest::{Identity, Manifest, Part, TableLengths};
 pub use name::Name;
 pub use restore::{Checkpoint, Found, Refused};
+
+/// The format of checkpoints that this program writes and reads.
+pub const FORMAT: u32 = 1;
 
 /// The parts' files, in the order in which they are written.
 pub const PARTS: [&str; 6] = [MODEL, OPTIMIZER, SCHEDULE, BEST, AVERAGE, LOOKAHEAD];

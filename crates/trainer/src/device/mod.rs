@@ -1,45 +1,24 @@
 //! Which device a program uses: asked for by name, and never Burn's default, which would take Flex
 //! or a GPU that is not there.
+//!
+//! | file | what it holds |
+//! | --- | --- |
+//! | here | a device, opened |
+//! | `names` | the names of backends and devices |
+//! | `adapters` | what the graphics drivers of this machine offer |
 
-use std::fmt;
+pub mod adapters;
+mod names;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use burn::tensor::Device;
 use cpu_kernels::context::ContextError;
 use model::backend::{Precision, SettingsError};
 
-use crate::adapters::AdapterError;
 use crate::remote::{Address, RemoteError};
-
-/// A backend that a user can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendName {
-    /// Burn's NdArray with this project's kernels.
-    Ndarray,
-    /// Burn's Flex.
-    Flex,
-    /// The GPU, through wgpu.
-    Wgpu,
-    /// A device of another machine, through a worker.
-    Remote,
-}
-
-/// An adapter that a user can ask for (`--device`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum DeviceName {
-    /// The best one; never a software adapter.
-    #[default]
-    Default,
-    /// The Nth discrete GPU, from 0.
-    Discrete(usize),
-    /// The Nth integrated GPU, from 0.
-    Integrated(usize),
-    /// The processor, through a software driver.
-    Software,
-    /// What the worker at this address serves.
-    Worker(Address),
-}
+use adapters::AdapterError;
+pub use names::{BackendName, DeviceName, UnknownName};
 
 /// The device of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +43,9 @@ pub enum DeviceError {
         "the backend `{0}` is not compiled in; build with `--features {0}`, or use `--backend ndarray`"
     )]
     NotCompiledIn(&'static str),
-    /// No backend or adapter has this name.
-    #[error("{what} `{name}` is unknown; there are {known}")]
-    Unknown {
-        /// "the backend" or "the device".
-        what: &'static str,
-        /// What was asked for.
-        name: String,
-        /// What there is.
-        known: &'static str,
-    },
+    /// No backend or device has this name.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
     /// CPU backends have one device.
     #[error("the backend {0} has one device only; leave `--device` out")]
     OneDevice(&'static str),
@@ -118,101 +90,6 @@ fn where_it_is_set(error: &SettingsError) -> &'static str {
             "set it with the variable CPU_KERNELS_ISA, or leave it out"
         }
         _ => "set it with `--threads`, or leave it out",
-    }
-}
-
-impl BackendName {
-    /// Every backend that a user can name.
-    pub const NAMES: &'static str = "ndarray, flex, wgpu, remote";
-
-    /// Every backend.
-    pub const ALL: [Self; 4] = [Self::Ndarray, Self::Flex, Self::Wgpu, Self::Remote];
-
-    /// wgpu where it is compiled in, ndarray where not.
-    #[must_use]
-    pub fn default_backend() -> Self {
-        if cfg!(feature = "wgpu") {
-            Self::Wgpu
-        } else {
-            Self::Ndarray
-        }
-    }
-
-    /// The name in records.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ndarray => "ndarray",
-            Self::Flex => "flex",
-            Self::Wgpu => "wgpu",
-            Self::Remote => "remote",
-        }
-    }
-
-    /// Whether this program has it.
-    #[must_use]
-    pub fn is_compiled_in(self) -> bool {
-        match self {
-            Self::Ndarray | Self::Flex => true,
-            Self::Wgpu => cfg!(feature = "wgpu"),
-            Self::Remote => cfg!(feature = "remote"),
-        }
-    }
-
-    /// Whether it computes with this process's own CPU kernels.
-    #[must_use]
-    pub fn is_processor(self) -> bool {
-        matches!(self, Self::Ndarray | Self::Flex)
-    }
-}
-
-impl FromStr for BackendName {
-    type Err = DeviceError;
-
-    fn from_str(name: &str) -> Result<Self, DeviceError> {
-        Self::ALL
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| DeviceError::Unknown {
-                what: "the backend",
-                name: name.to_owned(),
-                known: Self::NAMES,
-            })
-    }
-}
-
-impl FromStr for DeviceName {
-    type Err = DeviceError;
-
-    fn from_str(name: &str) -> Result<Self, DeviceError> {
-        let unknown = || DeviceError::Unknown {
-            what: "the device",
-            name: name.to_owned(),
-            known: "default, discrete:N, integrated:N, software, ws://HOST:PORT",
-        };
-        match name.split_once(':') {
-            None if name == "default" => Ok(Self::Default),
-            None if name == "software" => Ok(Self::Software),
-            Some(("discrete", index)) => index.parse().map(Self::Discrete).map_err(|_| unknown()),
-            Some(("integrated", index)) => {
-                index.parse().map(Self::Integrated).map_err(|_| unknown())
-            }
-            Some(("ws", _)) => name.parse().map(Self::Worker).map_err(|_| unknown()),
-            _ => Err(unknown()),
-        }
-    }
-}
-
-/// As [`DeviceName::from_str`] reads it.
-impl fmt::Display for DeviceName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::Discrete(index) => write!(f, "discrete:{index}"),
-            Self::Integrated(index) => write!(f, "integrated:{index}"),
-            Self::Software => f.write_str("software"),
-            Self::Worker(address) => address.fmt(f),
-        }
     }
 }
 
@@ -321,8 +198,8 @@ mod adapter {
     use burn::tensor::DeviceKind;
     use burn::tensor::wgpu::WgpuBackend;
 
+    use super::adapters::{self, Adapter};
     use super::{Device, DeviceError, DeviceName};
-    use crate::adapters::{self, Adapter};
 
     pub(super) fn name(device: &Device) -> Option<String> {
         device.identity().map(|identity| identity.name)

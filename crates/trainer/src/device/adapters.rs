@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::device::DeviceName;
+use super::names::DeviceName;
 
 /// The kind of an adapter that computes on the processor.
 pub const SOFTWARE: &str = "software";

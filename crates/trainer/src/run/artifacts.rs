@@ -1,0 +1,31 @@
+//! What marks the folders of an artifacts folder: which are runs, and which of them is the newest.
+
+use std::fs;
+use std::path::Path;
+
+/// The file that makes a folder a run.
+pub(super) const CONFIG: &str = "config.toml";
+
+/// The name of the link, or text file, that names the newest run.
+pub(super) const LATEST: &str = "latest";
+
+/// The longest text that `latest` can be, in bytes: no system has a longer path.
+const LONGEST_NAME: u64 = 1 << 12;
+
+/// Whether `path` is a run's folder.
+pub(super) fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file()
+}
+
+/// The folder's name that `latest` holds, as a link or as text.
+pub(super) fn latest_target(artifacts: &Path) -> Option<String> {
+    let latest = artifacts.join(LATEST);
+    fs::read_link(&latest)
+        .map(|target| target.to_string_lossy().into_owned())
+        .ok()
+        .or_else(|| {
+            let text = cifar10::file::read(&latest, LONGEST_NAME).ok()?;
+            Some(String::from_utf8(text).ok()?.trim().to_owned())
+        })
+        .filter(|target| !target.is_empty())
+}
