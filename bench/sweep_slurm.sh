@@ -14,9 +14,17 @@ done
 
 folder=$(mktemp -d)
 chmod 755 "$folder" # munge asks that others can pass, and that nobody else can write.
+# The daemons write until they have ended.
 finish() {
-    cat "$folder"/*.pid 2> /dev/null | xargs -r kill 2> /dev/null || true
-    rm -rf "$folder"
+    for process in $(cat "$folder"/*.pid 2> /dev/null); do
+        kill "$process" 2> /dev/null || continue
+        tries=0
+        while kill -0 "$process" 2> /dev/null && [ "$tries" -lt 100 ]; do
+            tries=$((tries + 1))
+            sleep 0.1
+        done
+    done
+    rm -rf "$folder" || true
 }
 trap finish EXIT
 trap 'exit 1' INT TERM HUP
