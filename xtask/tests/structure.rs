@@ -1,6 +1,7 @@
 //! The invariants of ARCHITECTURE.md that a look at the sources can check.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +47,47 @@ fn dependencies(name: &str) -> Vec<String> {
     let used = dependencies.iter().filter(|one| one["kind"] != "dev");
     used.map(|one| one["name"].as_str().unwrap().to_owned())
         .collect()
+}
+
+/// Every package that a program of a crate of the workspace consists of, with its features; with those of the
+/// crate's examples where `dev` says so.
+fn features(name: &str, dev: bool) -> BTreeMap<String, String> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let edges = if dev {
+        "normal,dev,no-proc-macro"
+    } else {
+        "normal,no-proc-macro"
+    };
+    let output = std::process::Command::new(cargo)
+        .args(["tree", "--offline", "--package", name, "--edges", edges])
+        .args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{f}"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.lines().filter_map(|line| line.split_once('|'));
+    lines
+        .map(|(package, features)| (package.to_owned(), features.replace(" (*)", "")))
+        .collect()
+}
+
+#[test]
+fn an_example_of_the_networks_takes_the_burn_that_the_trainer_has_built() {
+    let trainer = features("trainer", false);
+    let model = features("model", true);
+    assert!(
+        model
+            .keys()
+            .any(|package| package.starts_with("burn-ndarray "))
+    );
+    for (package, features) in &model {
+        if let Some(built) = trainer.get(package) {
+            assert_eq!(
+                features, built,
+                "{package}: see [dev-dependencies] of model"
+            );
+        }
+    }
 }
 
 /// The sources of a crate without the text of comments.
