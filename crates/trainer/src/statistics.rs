@@ -44,14 +44,22 @@ pub struct Share {
     pub interval: (f64, f64),
 }
 
+impl Share {
+    /// `hits` of `count`.
+    #[must_use]
+    pub fn of(hits: usize, count: usize) -> Self {
+        Self {
+            share: hits as f64 / count.max(1) as f64,
+            interval: wilson(hits as u64, count as u64),
+        }
+    }
+}
+
 /// The share of right answers.
 #[must_use]
 pub fn accuracy(predictions: &[Prediction]) -> Share {
     let hits = predictions.iter().filter(|one| one.is_right()).count();
-    Share {
-        share: hits as f64 / predictions.len().max(1) as f64,
-        interval: wilson(hits as u64, predictions.len() as u64),
-    }
+    Share::of(hits, predictions.len())
 }
 
 /// The p-value of McNemar's exact test, two-sided: how likely chance alone splits the images that

@@ -10,15 +10,16 @@ use model::{Network, NetworkKind};
 
 use crate::device::{DeviceChoice, DeviceError};
 use crate::recipe::{self, Recipe, RecipeError};
-use crate::run::{CLASSES, RunError, RunFolder};
-use crate::training::checkpoint::{BEST, CheckpointError, MODEL, Store};
-use crate::training::{Classifier, TrainError, datasets, weights};
+use crate::run::{CLASSES, RunError, RunFolder, RunResult, RunState, if_there};
+use crate::training::checkpoint::{BEST, CheckpointError, Store};
+use crate::training::{Averages, Classifier, TrainError, datasets, weights};
 use crate::weight_file::{self, WeightFileError};
 
 /// Which weights of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WeightChoice {
-    /// Those that the run's recipe selects; of a run that has not ended, those of its newest checkpoint.
+    /// Those that the run's recipe selects; of a run that has not ended, those that validation saw, as its
+    /// newest checkpoint has them: an average or slow weights where the recipe has any.
     Last,
     /// Those of the best epoch so far by accuracy on the hold-out.
     Best,
@@ -63,6 +64,12 @@ pub enum TrainedError {
     /// The best epoch is asked for where no epoch was validated.
     #[error("this run held no images out, so it has no best epoch; leave `--weights best` out")]
     NoHoldOut,
+    /// A finished run's weights are gone.
+    #[error(
+        "{}: this file of a finished run is missing; name another one with --weights, such as the run's \
+         model.safetensors, or `best` for its best epoch", .0.display()
+    )]
+    ModelGone(PathBuf),
     /// The run has not saved any weights.
     #[error("{}: this run has no weights; where it is not finished go on with it by `trainer train --resume`, or name a file with --weights", .0.display())]
     NoWeights(PathBuf),
@@ -101,12 +108,17 @@ impl Trained {
             WeightChoice::Last if folder.model_burnpack().is_file() => {
                 weights::load(network, &folder.model_burnpack())?
             }
-            WeightChoice::Last => from_checkpoint(folder, MODEL, |bytes| {
-                let record = ModuleRecord::from_bytes(bytes)?;
-                Ok(Classifier::new(network, 0.0)
-                    .try_load_record(record)?
-                    .network)
-            })?,
+            WeightChoice::Last if is_finished(folder)? => {
+                return Err(TrainedError::ModelGone(folder.model_burnpack()));
+            }
+            WeightChoice::Last => {
+                from_checkpoint(folder, Averages::counting_part(&recipe), |bytes| {
+                    let record = ModuleRecord::from_bytes(bytes)?;
+                    Ok(Classifier::new(network, 0.0)
+                        .try_load_record(record)?
+                        .network)
+                })?
+            }
             WeightChoice::Best => {
                 from_checkpoint(folder, BEST, |bytes| weights::from_bytes(network, bytes))?
             }
@@ -124,6 +136,12 @@ impl Trained {
     pub fn normalization(&self) -> Normalization {
         datasets::normalization(&self.recipe)
     }
+}
+
+/// Whether a run has come to its end, and so has weights that its recipe selected.
+fn is_finished(folder: &RunFolder) -> Result<bool, RunError> {
+    let result = if_there(&folder.result(), RunResult::read)?;
+    Ok(result.is_some_and(|result| result.state == RunState::Finished))
 }
 
 /// The network that `load` makes of a part of the run's newest checkpoint.

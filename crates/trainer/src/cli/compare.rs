@@ -10,7 +10,7 @@ use super::options::Common;
 use crate::compare::{
     self, CONFIDENCE, Compared, Doubt, Doubts, Paired, differing_keys, doubts, paired,
 };
-use crate::run::{self, RunFolder};
+use crate::run::{self, RunError, RunFolder};
 use crate::screen;
 use crate::training::datasets::{self, Data};
 
@@ -59,7 +59,15 @@ impl Compare {
         let data = pictures(&runs, &found, common)?;
         let test = data.as_ref().map(|data| &data.test);
         let page = compare::page(&runs, &found, self.confidence, test)?;
+        // What was found is said before a disk can refuse the page.
+        if !common.json {
+            print(&runs);
+            line(&found.describe(runs.len(), self.confidence));
+        }
         let replaced = output.exists();
+        if self.output.is_none() {
+            std::fs::create_dir_all(artifacts).map_err(RunError::io("create", artifacts))?;
+        }
         run::write_atomic(&output, page.as_bytes())?;
         if replaced {
             common.verbosity.choice().note(
@@ -69,8 +77,6 @@ impl Compare {
         if common.json {
             println!("{}", json(&runs, &found, &output));
         } else {
-            print(&runs);
-            line(&found.describe(runs.len(), self.confidence));
             println!("{}", screen::path(&output));
         }
         Ok(ExitCode::SUCCESS)

@@ -26,6 +26,9 @@ impl Report {
     pub fn run(&self, common: &Common) -> Outcome {
         let folder = RunFolder::open(run::resolve(&common.places.artifacts, &self.run)?)?;
         let contents = Contents::read(&folder)?;
+        if let Some(missing) = contents.what_is_missing() {
+            common.verbosity.choice().warn(&missing);
+        }
         // Only the pictures of mistakes come from the data set.
         let data = contents
             .predictions

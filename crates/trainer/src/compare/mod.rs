@@ -168,12 +168,18 @@ fn paired_images<'a>(
 ) -> Result<(&'a [Prediction], &'a [Prediction]), String> {
     let answers = |run: &'a Compared| {
         let found = run.contents.predictions.as_deref();
-        found.ok_or_else(|| format!("{} was not tested", run.name))
+        found.ok_or_else(|| match run.contents.accuracy() {
+            Some(_) => format!("the answers of {} (predictions.csv) are missing", run.name),
+            None => format!("{} was not tested", run.name),
+        })
     };
     let (a, b) = (answers(first)?, answers(other)?);
-    let data = |run: &Compared| run.contents.environment.data.hash();
+    let [data, other_data] = [first, other].map(|run| &run.contents.environment.data);
     let image = |one: &Prediction| (one.index, one.label);
-    if data(first) != data(other) || !a.iter().map(image).eq(b.iter().map(image)) {
+    let same_images = data.dataset == other_data.dataset
+        && data.test_hashes().eq(other_data.test_hashes())
+        && a.iter().map(image).eq(b.iter().map(image));
+    if !same_images {
         return Err(format!(
             "{} and {} were not tested on the same images",
             first.name, other.name

@@ -32,6 +32,8 @@ pub struct Contents {
     pub planned_steps: Option<u64>,
     /// What the network says of each test image, where the run was tested.
     pub predictions: Option<Vec<Prediction>>,
+    /// Files that a finished run has written and that its folder lacks, or that are empty.
+    pub missing: Vec<&'static str>,
 }
 
 impl Contents {
@@ -43,17 +45,40 @@ impl Contents {
         let path = folder.config();
         let recipe = recipe::load(&path.display().to_string(), &[], &NetworkKind::NAMES)?;
         let config = String::from_utf8_lossy(&read_short(&path)?).into_owned();
+        let result = if_there(&folder.result(), RunResult::read)?;
+        let metrics: Vec<_> = if_there(&folder.metrics(), read_rows)?.unwrap_or_default();
+        let steps: Vec<_> = if_there(&folder.steps(), read_rows)?.unwrap_or_default();
+        let predictions = if_there(&folder.predictions(), |path| {
+            run::read_predictions(path, &cifar10::CLASS_NAMES)
+        })?;
+        let files = [
+            ("metrics.csv", metrics.is_empty()),
+            ("steps.csv", steps.is_empty()),
+            ("predictions.csv", predictions.is_none()),
+        ];
+        let finished = result
+            .as_ref()
+            .is_some_and(|result| result.state == RunState::Finished);
+        let missing = files.into_iter().filter(|(_, lacks)| finished && *lacks);
         Ok(Self {
             recipe,
             config,
             environment: Environment::read(&folder.environment())?,
-            result: if_there(&folder.result(), RunResult::read)?,
-            metrics: if_there(&folder.metrics(), read_rows)?.unwrap_or_default(),
-            steps: if_there(&folder.steps(), read_rows)?.unwrap_or_default(),
+            result,
+            metrics,
+            steps,
             planned_steps: planned_steps(&folder.events()),
-            predictions: if_there(&folder.predictions(), |path| {
-                run::read_predictions(path, &cifar10::CLASS_NAMES)
-            })?,
+            predictions,
+            missing: missing.map(|(file, _)| file).collect(),
+        })
+    }
+
+    /// What to say of files that a finished run's folder lacks.
+    #[must_use]
+    pub fn what_is_missing(&self) -> Option<String> {
+        let files = self.missing.join(", ");
+        (!files.is_empty()).then(|| {
+            format!("missing from this run's folder, with what is known from there only: {files}")
         })
     }
 
@@ -85,7 +110,15 @@ impl Contents {
     /// The accuracy on the test set with Wilson's interval of 95%, where the run was tested.
     #[must_use]
     pub fn accuracy(&self) -> Option<Share> {
-        self.predictions.as_deref().map(statistics::accuracy)
+        if let Some(predictions) = &self.predictions {
+            return Some(statistics::accuracy(predictions));
+        }
+        let accuracy = self.result.as_ref()?.test_accuracy?;
+        let images = self.recipe.data.source.test_images();
+        Some(Share::of(
+            (accuracy * images as f64).round() as usize,
+            images,
+        ))
     }
 }
 

@@ -36,6 +36,9 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
                 code { (resume(folder, &environment.backend)) }
             }
         }
+        @if let Some(missing) = contents.what_is_missing() {
+            p { (missing) }
+        }
         dl.tiles {
             @if let Some(Share { share, interval: (low, high) }) = contents.accuracy() {
                 (tile("test accuracy", &percent(share),

@@ -120,6 +120,14 @@ fn fast() -> String {
 }
 
 impl DataRecord {
+    /// The hashes of the test images.
+    pub fn test_hashes(&self) -> impl Iterator<Item = &str> {
+        let files = self.sha256.iter();
+        files
+            .filter(|(file, _)| file.starts_with("test"))
+            .map(|(_, hash)| hash.as_str())
+    }
+
     /// SHA-256 over the set's name and its files' hashes, wherever they came from.
     pub fn hash(&self) -> String {
         let mut text = self.dataset.clone();

@@ -18,6 +18,15 @@ pub fn resolve(artifacts: &Path, run: &str) -> Result<PathBuf, RunError> {
         return resolve_latest(artifacts);
     }
     let (in_artifacts, as_path) = (artifacts.join(run), PathBuf::from(run));
+    for path in [&in_artifacts, &as_path] {
+        // A sweep's runs are named so: each of them stands in a folder of its own.
+        if let (Some(name), Some(folder)) = (path.file_name(), path.parent())
+            && name == LATEST
+            && latest_target(folder).is_some()
+        {
+            return resolve_latest(folder);
+        }
+    }
     let exists = [&in_artifacts, &as_path]
         .into_iter()
         .find(|path| !run.is_empty() && path.exists());

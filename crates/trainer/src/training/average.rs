@@ -9,7 +9,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor};
 use burn_train::Learner;
 
-use super::checkpoint::{AVERAGE, Checkpoint, CheckpointError, LOOKAHEAD};
+use super::checkpoint::{AVERAGE, Checkpoint, CheckpointError, LOOKAHEAD, MODEL};
 use super::{Classifier, TrainError};
 use crate::recipe::{AverageSpec, LookaheadSpec, Recipe, Select};
 
@@ -108,6 +108,16 @@ impl Averages {
     pub fn counting(&self, trained: &Classifier) -> Classifier {
         let kept = self.average.as_ref().or(self.slow.as_ref());
         kept.cloned().unwrap_or_else(|| trained.valid())
+    }
+
+    /// The part of a checkpoint that holds the network of [`Averages::counting`].
+    #[must_use]
+    pub fn counting_part(recipe: &Recipe) -> &'static str {
+        match recipe.select {
+            Select::Average => AVERAGE,
+            Select::Last | Select::Best if recipe.lookahead.every_steps > 0 => LOOKAHEAD,
+            Select::Last | Select::Best => MODEL,
+        }
     }
 
     /// What a checkpoint holds of them.

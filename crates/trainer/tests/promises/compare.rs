@@ -34,15 +34,45 @@ fn two_runs_are_compared_on_the_same_images_and_differing_keys_are_named() {
     let output = ask(artifacts.path(), &["compare", &first, "latest"]);
     assert!(text(&output.stdout).contains("not tested on the same images"));
     assert!(text(&output.stderr).contains("earlier comparison was replaced"));
-    // Among several, the one that was not tested is named.
+    // Other images to learn from are no other images to be tested on.
+    let other = finished(artifacts.path(), &["--set", "data.train_images=700"]);
+    let output = ask(artifacts.path(), &["compare", &first, &name(&other)]);
+    assert!(text(&output.stdout).contains("right in the first only"));
+    // Among several, the one whose answers are gone is named; its accuracy is known all the same.
     fs::remove_file(artifacts.path().join(&second).join("predictions.csv")).unwrap();
-    let output = ask(artifacts.path(), &["compare", &first, &first, &second]);
-    let since = format!("labels in doubt: not known, since {second} was not tested");
-    assert!(
-        text(&output.stdout).contains(&since),
-        "{}",
-        text(&output.stdout)
+    let output = ask(
+        artifacts.path(),
+        &["compare", &first, &second, &name(&other)],
     );
+    let said = text(&output.stdout);
+    let since = format!("the answers of {second} (predictions.csv) are missing");
+    assert!(
+        said.contains(&format!("not known, since {since}")),
+        "{said}"
+    );
+    assert!(said.contains(&format!("{second}: test accuracy")), "{said}");
+    let output = ask(artifacts.path(), &["report", "--run", &second, "-q"]);
+    let said = text(&output.stderr);
+    assert!(
+        said.contains("known from there only: predictions.csv"),
+        "{said}"
+    );
+    let page = artifacts.path().join(&second).join("report.html");
+    let page = fs::read_to_string(page).unwrap();
+    assert!(page.contains("known from there only: predictions.csv"));
+    assert!(page.contains("test accuracy"));
+    // A sweep's runs are named by the links to them, and the folder of the page need not be there.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [link, run] = ["latest", &first].map(|name| artifacts.path().join(name));
+    let both = [&link, &run].map(|path| path.to_str().unwrap());
+    let output = ask(
+        &elsewhere.path().join("new"),
+        &["compare", both[0], both[1]],
+    );
+    let said = text(&output.stdout);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(said.contains(&format!("{}: test", name(&other))), "{said}");
+    assert!(!said.contains("latest"), "{said}");
     assert_eq!(
         ask(artifacts.path(), &["compare", &first]).status.code(),
         Some(2)

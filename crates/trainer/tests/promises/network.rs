@@ -323,3 +323,64 @@ fn a_program_of_25_lines_answers_as_predict_does_for_every_kind_of_png_and_netwo
         }
     }
 }
+
+/// The share of right answers of a run's network on the hold-out.
+fn valid_accuracy(artifacts: &Path, weights: &str) -> f64 {
+    let line = ["eval", "--split", "valid", "--weights", weights, "--json"];
+    json(&run(artifacts, &line))["accuracy"].as_f64().unwrap()
+}
+
+#[test]
+fn a_run_that_has_not_ended_gives_the_network_that_its_validation_saw() {
+    for settings in [
+        &["select=\"average\"", "average.decay=0.98"][..],
+        &["lookahead.every_steps=5", "lookahead.decay=0.9"],
+        &[],
+    ] {
+        let artifacts = tempfile::tempdir().unwrap();
+        let artifacts = artifacts.path();
+        let set = settings.iter().flat_map(|setting| ["--set", setting]);
+        let folder = finished(artifacts, &set.collect::<Vec<_>>());
+        // So a process is gone that was killed after its last epoch.
+        for file in ["result.json", "model.bpk", "model.safetensors"] {
+            fs::remove_file(folder.join(file)).unwrap();
+        }
+        let metrics = table(&folder, "metrics.csv", 0);
+        let column = metrics[0].iter().position(|name| name == "valid_accuracy");
+        let seen: f64 = metrics[3][column.unwrap()].parse().unwrap();
+        let given = valid_accuracy(artifacts, "last");
+        assert!((given - seen).abs() < 1e-6, "{settings:?}: {given} {seen}");
+    }
+}
+
+#[test]
+fn a_finished_run_whose_weights_are_gone_gives_no_other_network() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let artifacts = artifacts.path();
+    let folder = finished(artifacts, &[]);
+    fs::remove_file(folder.join("model.bpk")).unwrap();
+    for line in [
+        &["eval"][..],
+        &["predict", &photo("turned.png")],
+        &["export", "--format", "onnx", "--output", "unwritten.onnx"],
+    ] {
+        let output = run(artifacts, line);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{line:?}: {said}");
+        assert!(
+            said.contains("model.bpk: this file of a finished run"),
+            "{said}"
+        );
+    }
+    let file = folder.join("model.safetensors");
+    assert!(
+        run(artifacts, &["eval", "--weights", path(&file)])
+            .status
+            .success()
+    );
+    assert!(
+        run(artifacts, &["eval", "--weights", "best"])
+            .status
+            .success()
+    );
+}
