@@ -37,9 +37,7 @@ impl Completions {
 /// `command` with what a shell offers for each option. The program itself takes these options as text: its
 /// own messages name the nearest of the known names.
 fn completed(command: Command) -> Command {
-    command
-        .mut_args(offered)
-        .mut_subcommands(|subcommand| completed(subcommand))
+    command.mut_args(offered).mut_subcommands(completed)
 }
 
 /// `argument` with names where they are known, files where it takes any, and nothing for other texts: a
@@ -95,7 +93,7 @@ mod tests {
                     "backend" => assert!(names.contains(&"ndarray".to_owned())),
                     "run" | "resume" | "artifacts" => assert_eq!(hint, ValueHint::DirPath),
                     "epochs" | "lr" | "seed" | "set" | "device" => {
-                        assert_eq!(hint, ValueHint::Other)
+                        assert_eq!(hint, ValueHint::Other);
                     }
                     "config" => assert_eq!(hint, ValueHint::FilePath),
                     _ => {}

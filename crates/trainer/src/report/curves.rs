@@ -270,7 +270,6 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
                 x: EPOCH,
                 y: "seconds",
                 from_zero: true,
-                ..LOSS
             },
             &alone(seconds),
         ),
