@@ -2,9 +2,10 @@
 
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use cifar10::{Event, Progress};
-use indicatif::{ProgressBar, ProgressState, ProgressStyle};
+use indicatif::{HumanBytes, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 
 use crate::screen::escaped_message;
 
@@ -43,23 +44,48 @@ pub fn bar(verbosity: Verbosity, total: u64, what: &str) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(total).with_message(what.to_owned());
-    let template = "{bar:30} {pos}/{len} {msg}, {rate}, {eta} left";
+    let template = "{bar:30} {pos}/{len} {msg}{pace}";
     match ProgressStyle::with_template(template) {
-        Ok(style) => bar.with_style(style.with_key(
-            "rate",
-            |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-                // Where a bar's text cannot be written there is no bar.
-                let _ = text.write_str(&rate(state.per_sec()));
-            },
-        )),
+        Ok(style) => bar.with_style(style.with_key("pace", pace_of(rate))),
         Err(_) => bar,
     }
+}
+
+/// A bar's part with what `rate` makes of the things a second, and the time left; nothing before the first
+/// of them is done, when neither is known.
+fn pace_of(
+    rate: fn(f64) -> String,
+) -> impl Fn(&ProgressState, &mut dyn std::fmt::Write) + Clone + Send + Sync + 'static {
+    move |state, text| {
+        let left = state.eta();
+        // Where a bar's text cannot be written there is no bar.
+        let _ = text.write_str(&pace(state.pos(), rate(state.per_sec()), left));
+    }
+}
+
+/// How fast it goes and the time left, once some things are `done`.
+fn pace(done: u64, rate: String, left: Duration) -> String {
+    if done == 0 {
+        return String::new();
+    }
+    format!(", {rate}, {} left", short(left))
+}
+
+/// A time in few letters: `3s`, `5m`, `2h`.
+#[must_use]
+pub fn short(time: Duration) -> String {
+    format!("{:#}", HumanDuration(time))
 }
 
 /// Things a second: whole ones, or tenths where they are few.
 fn rate(per_second: f64) -> String {
     let decimals = usize::from(per_second < 10.0);
     format!("{per_second:.decimals$}/s")
+}
+
+/// Bytes a second.
+fn bytes(per_second: f64) -> String {
+    format!("{}/s", HumanBytes(per_second as u64))
 }
 
 /// Shows what fetching and converting the data takes: a bar with the time left on a terminal, and
@@ -90,13 +116,13 @@ impl Progress for FetchProgress {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Start { task, total } => {
-                let style = ProgressStyle::with_template(
-                    "{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}, {eta} left",
-                );
+                // The bar takes what names of files leave it of the terminal's width.
+                let style =
+                    ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes}{pace}");
                 let new = ProgressBar::new(total).with_message(task.to_owned());
                 // A template that indicatif refuses leaves its own bar, which also serves.
                 if let Ok(style) = style {
-                    new.set_style(style);
+                    new.set_style(style.with_key("pace", pace_of(bytes)));
                 }
                 *bar = Some(new);
             }
@@ -127,5 +153,14 @@ mod tests {
     fn a_rate_has_no_digits_that_nobody_reads() {
         assert_eq!(rate(976.7522), "977/s");
         assert_eq!(rate(4.26), "4.3/s");
+    }
+
+    #[test]
+    fn a_bar_says_no_time_left_before_anything_is_done() {
+        assert_eq!(pace(0, rate(0.0), Duration::ZERO), "");
+        assert_eq!(
+            pace(3, rate(4.0), Duration::from_secs(7)),
+            ", 4.0/s, 7s left"
+        );
     }
 }

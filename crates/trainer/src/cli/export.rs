@@ -1,13 +1,13 @@
 //! `trainer export`.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
-use super::Outcome;
 use super::options::Common;
+use super::{Outcome, output};
 use crate::export::{self, Description, Format};
 use crate::run::{self, RunFolder};
 use crate::screen;
@@ -30,7 +30,7 @@ pub struct Export {
     /// The format of the file.
     #[arg(long, value_enum)]
     format: Format,
-    /// The file, which must not exist.
+    /// The file, which must not exist; - for standard output.
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
 }
@@ -38,7 +38,19 @@ pub struct Export {
 impl Export {
     /// Writes the file and says where it is.
     pub fn run(&self, common: &Common) -> Outcome {
-        if self.output.exists() {
+        let to_output = self.output.as_os_str() == "-";
+        if to_output && common.json {
+            return Err(
+                "standard output takes the network or the JSON, not both; name a file".into(),
+            );
+        }
+        if to_output && std::io::stdout().is_terminal() {
+            return Err(
+                "a terminal cannot show a network; name a file, or send standard output to one"
+                    .into(),
+            );
+        }
+        if !to_output && self.output.exists() {
             let path = self.output.display();
             return Err(format!("{path}: this exists; name another file, or remove it").into());
         }
@@ -47,6 +59,10 @@ impl Export {
         let trained = Trained::open(&folder, &weights, &common.device.choice()?)?;
         let description = Description::new(&trained, &folder.name());
         let bytes = export::to_bytes(&trained, &description, self.format)?;
+        if to_output {
+            output::write_bytes(&bytes);
+            return Ok(ExitCode::SUCCESS);
+        }
         run::write_atomic(&self.output, &bytes)?;
         let text = if common.json {
             serde_json::json!({ "run": folder.name(), "file": self.output, "bytes": bytes.len() })

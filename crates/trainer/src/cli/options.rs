@@ -1,5 +1,7 @@
 //! Options that several commands share.
 
+use std::io::ErrorKind;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -98,6 +100,23 @@ pub enum OptionError {
     /// One is unknown.
     #[error(transparent)]
     Device(#[from] DeviceError),
+}
+
+/// Where to listen: an address or a name of this machine, with a port.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().map_err(|error| match error.kind() {
+        // The standard library's word for what has not this form.
+        ErrorKind::InvalidInput => {
+            "give an address or a name with a port, such as 127.0.0.1:8000 or localhost:8000"
+                .to_owned()
+        }
+        _ => format!("{error}; give an address, such as 127.0.0.1:8000"),
+    })?;
+    // Where a name has addresses of both kinds everything reaches this one.
+    let mut found: Vec<SocketAddr> = found.collect();
+    found.sort_by_key(|address| !address.is_ipv4());
+    let first = found.first().copied();
+    first.ok_or_else(|| "this name has no address".to_owned())
 }
 
 /// How exactly the CPU kernels convolve.
@@ -230,4 +249,26 @@ pub struct Places {
     /// A folder with CIFAR-10; the cache if absent, filled where it is empty.
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_may_be_a_name_and_needs_a_port() {
+        for (text, expected) in [
+            ("127.0.0.1:80", Ok("127.0.0.1:80".parse().ok())),
+            ("[::1]:80", Ok("[::1]:80".parse().ok())),
+            ("localhost:80", Ok("127.0.0.1:80".parse().ok())),
+            ("localhost", Err("such as 127.0.0.1:8000 or localhost:8000")),
+            ("127.0.0.1:99999", Err("with a port")),
+        ] {
+            match (address(text), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(Some(found), expected, "{text}"),
+                (Err(message), Err(words)) => assert!(message.contains(words), "{message}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ use model::NetworkKind;
 use super::Outcome;
 use super::options::Common;
 use crate::recipe;
+use crate::screen;
 
 /// List the built-in recipes, or print one.
 ///
@@ -48,8 +49,11 @@ impl Recipes {
                 .collect();
             println!("{}", serde_json::to_string(&list)?);
         } else {
+            // Names and summaries stand below each other, a summary's further lines too.
+            const NAMES: usize = 15;
             for recipe in recipe::builtin() {
-                println!("{:14} {}", recipe.name, recipe.summary());
+                let line = format!("{:1$} {2}", recipe.name, NAMES - 1, recipe.summary());
+                println!("{}", screen::wrapped(&line, screen::width(), NAMES));
             }
         }
         Ok(ExitCode::SUCCESS)

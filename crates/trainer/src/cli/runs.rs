@@ -15,7 +15,7 @@ use crate::statistics::percent_or_dash;
 /// Columns of the terminal that the name of a run has at least.
 const SHORTEST_NAME: usize = 16;
 
-/// List the runs of the artifacts folder, the oldest first.
+/// List the runs of the artifacts folder and of the sweeps in it, the oldest first.
 ///
 /// A run that is under way, or was killed, is `unfinished`; one whose files cannot be understood is
 /// `damaged`, with the reason below the list. Accuracies are of the hold-out and of the test set.

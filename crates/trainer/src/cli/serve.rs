@@ -9,7 +9,7 @@ use model::NetworkKind;
 use tokio::sync::watch;
 
 use super::Outcome;
-use super::options::Common;
+use super::options::{Common, address};
 use super::signals;
 use crate::recipe;
 use crate::run::{self, RunFolder};
@@ -35,7 +35,7 @@ pub struct Serve {
     weights: String,
     /// Where to listen; port 0 takes a free one. With an address of the network, 0.0.0.0:8000 for all,
     /// everybody who reaches it can see the run and use the network, without a password.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8000", value_parser = address)]
     address: SocketAddr,
 }
 

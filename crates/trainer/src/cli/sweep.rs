@@ -1,22 +1,23 @@
 //! `trainer sweep`.
 
 use std::process::{Child, ExitCode};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use unicode_width::UnicodeWidthStr;
 
 use super::Outcome;
 use super::options::Common;
 use super::signals;
-use crate::progress::Verbosity;
+use crate::progress::{self, Verbosity};
 use crate::screen;
 use crate::statistics::percent_or_dash;
 use crate::sweep::{self, Plan, Row, State, SweepError, Task, collect};
+use crate::training;
 
 /// How often is looked whether a run has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -109,7 +110,8 @@ impl Sweep {
         signals: &AtomicUsize,
     ) -> Result<Vec<String>, SweepError> {
         let options = common.for_another_process(self.jobs.into());
-        let bar = progress(tasks.len(), common.verbosity.choice());
+        let (bar, end) = progress(tasks.len(), common.verbosity.choice());
+        let (began, mut trained, mut known) = (Instant::now(), 0, 0);
         let (mut failures, mut running) = (Vec::new(), Vec::<(&Task, Child)>::new());
         let mut waiting = tasks.iter();
         let mut passed_on = 0;
@@ -126,6 +128,7 @@ impl Sweep {
                     continue;
                 }
                 bar.inc(1);
+                trained += 1;
                 failures.extend(failure(task, came > 0)?);
             }
             running = left;
@@ -139,6 +142,13 @@ impl Sweep {
                         failures.extend(failure(task, false)?);
                     }
                 }
+            }
+            if trained > known {
+                // What a run takes is known once one has ended, and those that were there took no time.
+                let left = tasks.len().saturating_sub(bar.position() as usize);
+                let each = began.elapsed().div_f64(f64::from(trained));
+                *training::lock(&end) = Instant::now().checked_add(each.mul_f64(left as f64));
+                known = trained;
             }
             if running.is_empty() {
                 bar.finish_and_clear();
@@ -166,17 +176,31 @@ fn failure(task: &Task, stopped: bool) -> Result<Option<String>, SweepError> {
     )))
 }
 
-fn progress(runs: usize, verbosity: Verbosity) -> ProgressBar {
+/// A bar over `runs`, and where to put when they will have ended; it says how long that is from now.
+fn progress(runs: usize, verbosity: Verbosity) -> (ProgressBar, Arc<Mutex<Option<Instant>>>) {
+    let end = Arc::new(Mutex::new(None));
     if verbosity == Verbosity::Quiet || runs == 0 {
-        return ProgressBar::hidden();
+        return (ProgressBar::hidden(), end);
     }
     let bar = ProgressBar::new(runs as u64);
     // A template that indicatif refuses leaves its own bar, which also serves.
-    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} runs, {eta} left") {
-        bar.set_style(style);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos} of {len} runs{left}") {
+        let end = end.clone();
+        bar.set_style(style.with_key(
+            "left",
+            move |_: &ProgressState, text: &mut dyn std::fmt::Write| {
+                let left = training::lock(&end)
+                    .map(|end: Instant| end.saturating_duration_since(Instant::now()));
+                // Runs that take longer than the earlier ones end at a time that nobody knows.
+                if let Some(left) = left.filter(|left| !left.is_zero()) {
+                    // Where a bar's text cannot be written there is no bar.
+                    let _ = write!(text, ", about {} left", progress::short(left));
+                }
+            },
+        ));
     }
     bar.enable_steady_tick(Duration::from_secs(1));
-    bar
+    (bar, end)
 }
 
 fn print(plan: &Plan, rows: &[Row], json: bool) {

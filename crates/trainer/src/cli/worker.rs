@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use clap::Args;
 
 use super::Outcome;
-use super::options::Common;
+use super::options::{Common, address};
 
 /// Serve this machine's device to trainers on other machines (--backend remote).
 ///
@@ -18,7 +18,7 @@ use super::options::Common;
 pub struct Worker {
     /// Where to listen; port 0 takes a free one. An address that other machines reach needs a
     /// --token-file.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:3000", value_parser = address)]
     listen: SocketAddr,
 }
 

@@ -56,12 +56,50 @@ impl Doubts {
         match self {
             Self::NotComparable(why) => format!("labels in doubt: not known, since {why}"),
             Self::Found(doubts) => format!(
-                "labels in doubt: {}, on which all {runs} runs agree against the label with a probability of \
-                 {confidence} or more each",
-                doubts.len()
+                "labels in doubt: {}, on which {}",
+                doubts.len(),
+                agreement(runs, confidence)
             ),
         }
     }
+
+    /// As [`describe`](Self::describe), in a sentence below a heading that says of what.
+    fn below_heading(&self, runs: usize, confidence: f64) -> String {
+        match self {
+            Self::NotComparable(why) => format!("Not known, since {why}."),
+            Self::Found(doubts) if doubts.is_empty() => {
+                format!(
+                    "None: there is no image on which {}.",
+                    agreement(runs, confidence)
+                )
+            }
+            Self::Found(doubts) => {
+                let images = if doubts.len() == 1 { "image" } else { "images" };
+                format!(
+                    "{} {images}, on which {}.",
+                    doubts.len(),
+                    agreement(runs, confidence)
+                )
+            }
+        }
+    }
+}
+
+/// What puts a label in doubt.
+fn agreement(runs: usize, confidence: f64) -> String {
+    format!(
+        "all {runs} runs agree against the label with a probability of {confidence} or more each"
+    )
+}
+
+/// Two of `runs` that give the same answers to the last digit, as one run that is named twice does, or two
+/// with one seed. They agree for no reason that has to do with the labels.
+fn twins(runs: &[Compared]) -> Option<(&str, &str)> {
+    runs.iter().enumerate().find_map(|(place, run)| {
+        let mut earlier = runs.iter().take(place);
+        let twin = earlier.find(|one| one.contents.predictions == run.contents.predictions)?;
+        Some((twin.name.as_str(), run.name.as_str()))
+    })
 }
 
 /// The test images on which all of `runs` give one class that is not the label, each with a probability of
@@ -75,6 +113,19 @@ pub fn doubts(runs: &[Compared], confidence: f64) -> Doubts {
         if let Err(why) = paired_images(first, other) {
             return Doubts::NotComparable(why);
         }
+    }
+    match twins(runs) {
+        Some((one, other)) if one == other => {
+            return Doubts::NotComparable(format!(
+                "{one} is named twice, and is one witness; name other runs"
+            ));
+        }
+        Some((one, other)) => {
+            return Doubts::NotComparable(format!(
+                "{one} and {other} give the same answers, and are one witness; name one of them"
+            ));
+        }
+        None => {}
     }
     let answers: Vec<Vec<Prediction>> = runs
         .iter()
@@ -147,7 +198,7 @@ pub fn section(
     Ok(html! {
         h2 { "Labels in doubt" }
         p.faint {
-            (doubts.describe(runs, confidence)) "."
+            (doubts.below_heading(runs, confidence))
             @if left > 0 { " The " (shown.len()) " most confident are shown." }
         }
         div.mistakes {

@@ -13,6 +13,7 @@ use crate::statistics::percent;
 /// Where columns have no room side by side a row becomes a block with a line a cell, which says what it is of.
 const STYLE: &str = "
 td { overflow-wrap: anywhere; }
+td code { white-space: nowrap; }
 .of { display: none; }
 @media (max-width: 40rem) {
   th { display: none; }
@@ -90,7 +91,7 @@ fn accuracies(runs: &[Compared]) -> Markup {
 const MOST_POINTS: usize = 100;
 
 fn curves(runs: &[Compared]) -> Vec<Figure> {
-    // The table above says which colour is whose, and a legend would cover curves.
+    // The table above says which colour is whose, once for all figures.
     let unnamed = |mut curve: Curve| {
         curve.name = None;
         curve

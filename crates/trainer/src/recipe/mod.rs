@@ -128,6 +128,9 @@ pub enum DatasetSpec {
 }
 
 impl DatasetSpec {
+    /// Every name that a recipe can give.
+    pub const NAMES: [&'static str; 2] = ["cifar10", "synthetic"];
+
     /// The name that recipes and records use: `cifar10` or `synthetic`.
     pub fn name(&self) -> &'static str {
         match self {

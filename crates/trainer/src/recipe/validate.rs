@@ -183,9 +183,8 @@ fn choice_of_section(
 const MOST_SYNTHETIC_IMAGES: usize = 500_000;
 
 fn dataset(document: &Document) -> Result<DatasetSpec, RecipeError> {
-    let choices = ["cifar10", "synthetic"];
     Ok(
-        match choice_of_section(document, "data.dataset", "cifar10", &choices)? {
+        match choice_of_section(document, "data.dataset", "cifar10", &DatasetSpec::NAMES)? {
             "synthetic" => DatasetSpec::Synthetic {
                 train_images: synthetic_images(
                     document,

@@ -1,7 +1,9 @@
 //! Loss, accuracy, learning rate and time over a run.
 
-use kuva::plot::{LegendPosition, LinePlot, ScatterPlot};
-use kuva::prelude::Plot;
+use std::sync::Arc;
+
+use kuva::plot::{LinePlot, ScatterPlot};
+use kuva::prelude::{Plot, TickFormat};
 
 use super::page::{Figure, SERIES};
 use crate::run::{MetricsRow, StepRow};
@@ -115,8 +117,6 @@ pub struct Axes {
     pub y: &'static str,
     /// Whether the vertical axis begins at zero.
     pub from_zero: bool,
-    /// Where curves leave room for the legend.
-    pub legend: LegendPosition,
 }
 
 /// Axes of a loss by steps.
@@ -124,7 +124,6 @@ pub const LOSS: Axes = Axes {
     x: "step",
     y: "loss",
     from_zero: false,
-    legend: LegendPosition::InsideTopRight,
 };
 
 /// Axes of an accuracy by steps.
@@ -132,7 +131,6 @@ pub const ACCURACY: Axes = Axes {
     x: "step",
     y: "accuracy, %",
     from_zero: false,
-    legend: LegendPosition::InsideBottomRight,
 };
 
 /// A figure of `curves`; nothing where none has a point.
@@ -154,7 +152,7 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
         let mut layout = layout
             .with_x_label(axes.x)
             .with_y_label(axes.y)
-            .with_legend_position(axes.legend)
+            .with_y_tick_format(TickFormat::Custom(Arc::new(tick)))
             .with_x_axis_min(0.0);
         if axes.x == EPOCH {
             // There are no parts of an epoch in a table of epochs.
@@ -179,12 +177,21 @@ pub fn figure(file: &'static str, caption: &str, axes: Axes, curves: &[Curve]) -
             let top = high + ROOM * (high - bottom);
             layout = layout.with_y_axis_min(bottom).with_y_axis_max(top);
         }
-        if curves.iter().all(|curve| curve.points.len() <= 1) {
-            // Single marks stand at the right, where a legend would cover them.
-            layout = layout.with_legend_position(LegendPosition::InsideTopLeft);
-        }
         layout
     }))
+}
+
+/// A number beside the vertical axis, with a power of ten where its digits would leave no room for the
+/// curves: a loss that diverges has many of them.
+fn tick(value: f64) -> String {
+    /// From here on.
+    const LONG: f64 = 1e5;
+    if value.abs() < LONG {
+        return TickFormat::Auto.format(value);
+    }
+    // Marks are sums of steps, whose last digits are rounding errors.
+    let rounded = format!("{value:.3e}").parse().unwrap_or(value);
+    TickFormat::Sci.format(rounded)
 }
 
 /// The figures of one run.
@@ -263,7 +270,6 @@ pub fn figures(metrics: &[MetricsRow], steps: &[StepRow]) -> Vec<Figure> {
                 x: EPOCH,
                 y: "seconds",
                 from_zero: true,
-                ..LOSS
             },
             &alone(seconds),
         ),

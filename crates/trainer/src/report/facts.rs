@@ -5,6 +5,7 @@ use maud::{Markup, html};
 use super::Contents;
 use crate::run::{Environment, RunFolder};
 use crate::shell;
+use crate::training::datasets::GENERATED;
 
 /// The command that starts the same run from the recipe in its folder.
 pub(super) fn again(config: &str, environment: &Environment) -> String {
@@ -63,10 +64,11 @@ pub fn section(folder: &RunFolder, contents: &Contents) -> Markup {
         ),
         (
             "data",
-            format!(
-                "{} from {}",
-                environment.data.dataset, environment.data.origin
-            ),
+            match environment.data.origin.as_str() {
+                // No place, but how the images came about.
+                GENERATED => format!("{}, {GENERATED}", environment.data.dataset),
+                folder => format!("{} from {folder}", environment.data.dataset),
+            },
         ),
     ];
     html! {

@@ -38,6 +38,9 @@ pub struct Figure {
 /// Width and height of most plots, in pixels. On a phone they shrink by a quarter, and stay legible.
 const SIZE: (f64, f64) = (480.0, 300.0);
 
+/// Room for a legend below a plot, in pixels.
+const LEGEND: f64 = 48.0;
+
 impl Figure {
     /// Draws `plots` with the house's colours. `change` sets titles, axes and whatever differs.
     pub fn draw(
@@ -60,8 +63,14 @@ impl Figure {
             .with_theme(theme)
             .with_width(SIZE.0)
             .with_height(SIZE.1)
-            .with_legend_position(LegendPosition::InsideTopRight);
-        let layout = change(layout);
+            // No corner of a plot is free of curves in every run, so that legends stand below.
+            .with_legend_position(LegendPosition::OutsideBottomColumns)
+            .with_legend_box(false);
+        let mut layout = change(layout);
+        if layout.show_legend {
+            // Two lines of it take nothing from the curves' own height.
+            layout.height = layout.height.map(|height| height + LEGEND);
+        }
         let svg = render_to_svg(plots, layout);
         Self {
             file,

@@ -1,6 +1,6 @@
 //! Probabilities beside shares of right answers.
 
-use kuva::plot::{LegendPosition, LinePlot, ScatterPlot};
+use kuva::plot::{LinePlot, ScatterPlot};
 use kuva::prelude::Plot;
 
 use super::page::{Figure, SERIES};
@@ -46,7 +46,6 @@ pub fn diagram(predictions: &[Prediction], temperature: Option<f64>) -> Figure {
             .with_x_axis_max(100.0 + ROOM)
             .with_y_axis_min(-ROOM)
             .with_y_axis_max(100.0 + ROOM)
-            .with_legend_position(LegendPosition::InsideTopLeft)
     })
 }
 

@@ -22,7 +22,7 @@ fn plots_on_one_page_share_no_names_and_take_any_width() {
         curves::figure(file, "", curves::LOSS, std::slice::from_ref(&curve)).unwrap()
     };
     let (first, second) = (draw("first").svg, draw("second").svg);
-    assert!(first.contains("viewBox=\"0 0 480 300\""), "{first}");
+    assert!(first.contains("viewBox=\"0 0 480 348\""), "{first}");
     assert!(first.contains("first-clip-") && second.contains("second-clip-"));
     assert!(!first.contains("kuva-clip"));
 }
@@ -180,4 +180,59 @@ fn the_command_that_repeats_a_run_names_the_devices_that_were_asked_for() {
     let (_, read) = read.subcommand().unwrap();
     let devices: Vec<&String> = read.get_many("device").unwrap().collect();
     assert_eq!(devices, ["discrete:0", "discrete:1"]);
+}
+
+/// The numbers that `element` has as `key`.
+fn attribute(element: &str, key: &str) -> f64 {
+    let (_, from) = element.split_once(&format!(" {key}=\"")).unwrap();
+    from.split('"').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn no_legend_stands_where_curves_can() {
+    let steps: Vec<crate::run::StepRow> = (1..=90)
+        .map(|step| crate::run::StepRow {
+            step,
+            epoch: 1,
+            loss: 2.0,
+            learning_rate: 0.1,
+            seconds: 1.0,
+        })
+        .collect();
+    let mut figures = curves::figures(&[epoch(1, Some(0.5)), epoch(2, Some(0.6))], &steps);
+    let answer = crate::run::Prediction {
+        index: 0,
+        label: 1,
+        probabilities: [0.1; crate::run::CLASSES],
+    };
+    figures.push(reliability::diagram(&[answer], Some(1.5)));
+    for (file, legend) in [
+        ("loss", &["each step", "train", "valid"][..]),
+        ("accuracy", &["train", "valid"]),
+        (
+            "reliability",
+            &["well calibrated", "this network", "with temperature"],
+        ),
+    ] {
+        let svg = &figures.iter().find(|one| one.file == file).unwrap().svg;
+        let clip = svg.split("<clipPath").nth(1).unwrap();
+        let end = attribute(clip, "y") + attribute(clip, "height");
+        for name in legend {
+            let (before, _) = svg.split_once(&format!(">{name}<")).unwrap();
+            let text = &before[before.rfind("<text").unwrap()..];
+            let (x, y) = (attribute(text, "x"), attribute(text, "y"));
+            assert!(y > end + 10.0, "{file}, {name}: {y} of {end}");
+            assert!(y < attribute(svg, "height") && x < attribute(svg, "width"));
+        }
+    }
+}
+
+#[test]
+fn a_loss_that_diverges_leaves_room_for_its_curve() {
+    let rows = [(1, 2.5), (2, 3.1e13)];
+    let curve = curves::Curve::over("", page::SERIES[0], &rows, |row| (row.0, Some(row.1)));
+    let figure = curves::figure("loss", "", curves::LOSS, &[curve]).unwrap();
+    assert!(figure.svg.contains(">1e13<"), "{}", figure.svg);
+    let clip = figure.svg.split("<clipPath").nth(1).unwrap();
+    assert!(attribute(clip, "width") > 380.0, "{clip}");
 }

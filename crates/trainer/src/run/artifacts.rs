@@ -1,4 +1,4 @@
-//! What marks the folders of an artifacts folder: which are runs, and which of them is the newest.
+//! What marks the folders of an artifacts folder: which are runs or sweeps, and which run is the newest.
 
 use std::fs;
 use std::path::Path;
@@ -8,6 +8,10 @@ pub(super) const CONFIG: &str = "config.toml";
 
 /// The name of the link, or text file, that names the newest run.
 pub(super) const LATEST: &str = "latest";
+
+/// What the names of a sweep's folder, and of the folders in it that hold the runs, begin with.
+pub(crate) const SWEEP: &str = "sweep-";
+pub(crate) const TASK: &str = "task-";
 
 /// The longest text that `latest` can be, in bytes: no system has a longer path.
 const LONGEST_NAME: u64 = 1 << 12;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::artifacts::{LATEST, is_run};
+use super::artifacts::{LATEST, SWEEP, TASK, is_run};
 use super::environment::Environment;
 use super::error::RunError;
 use super::folder::RunFolder;
@@ -17,7 +17,7 @@ use super::write::{if_there, read_short};
 /// What a list of runs shows of one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct RunSummary {
-    /// The folder's name.
+    /// What `--run` takes: the folder's name, for a run of a sweep after those of the sweep and the task.
     pub name: String,
     /// The folder.
     pub path: PathBuf,
@@ -47,16 +47,20 @@ pub struct RunSummary {
     pub seconds: Option<f64>,
 }
 
-/// All runs in `artifacts`, the oldest first. What is no run is passed over, and a run with damaged files
-/// is listed with its problem. No artifacts folder means no runs.
+/// All runs in `artifacts` and its sweeps, the oldest first. What is no run is passed over, and a run with
+/// damaged files is listed with its problem. No artifacts folder means no runs.
 ///
 /// # Errors
 /// [`RunError::Io`] where the artifacts folder cannot be read.
 pub fn list(artifacts: &Path) -> Result<Vec<RunSummary>, RunError> {
-    let mut runs = run_names(artifacts)?
+    let mut names = run_names(artifacts)?;
+    names.extend(run_names_in_sweeps(artifacts));
+    let mut runs = names
         .into_iter()
-        .filter_map(|name| RunFolder::open(artifacts.join(name)).ok())
-        .map(|folder| summary(&folder))
+        .filter_map(|name| {
+            let folder = RunFolder::open(artifacts.join(&name)).ok()?;
+            Some(summary(name, &folder))
+        })
         .collect::<Vec<_>>();
     runs.sort_by_cached_key(|run| {
         let started = run
@@ -96,6 +100,34 @@ pub(super) fn run_names(artifacts: &Path) -> Result<Vec<String>, RunError> {
     Ok(names)
 }
 
+/// The names of the runs of all sweeps in `artifacts`, each with the folders that lead to it. What cannot
+/// be read has none.
+fn run_names_in_sweeps(artifacts: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for sweep in folders(artifacts, SWEEP) {
+        let sweep_folder = artifacts.join(&sweep);
+        // A run may be called as a sweep is.
+        if is_run(&sweep_folder) {
+            continue;
+        }
+        for task in folders(&sweep_folder, TASK) {
+            let runs = run_names(&sweep_folder.join(&task)).unwrap_or_default();
+            names.extend(runs.into_iter().map(|run| format!("{sweep}/{task}/{run}")));
+        }
+    }
+    names
+}
+
+/// The names of the folders in `parent` that begin with `prefix`.
+fn folders(parent: &Path, prefix: &str) -> Vec<String> {
+    let entries = fs::read_dir(parent).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.path().is_dir())
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.starts_with(prefix))
+        .collect()
+}
+
 /// What `config.toml` says of a run that has no result yet.
 #[derive(Default, Deserialize)]
 struct Config {
@@ -111,8 +143,8 @@ struct Data {
     dataset: Option<String>,
 }
 
-/// Gathers a run's summary from what its folder holds so far.
-fn summary(folder: &RunFolder) -> RunSummary {
+/// Gathers the summary of the run `name` from what its folder holds so far.
+fn summary(name: String, folder: &RunFolder) -> RunSummary {
     let mut problems = Vec::new();
     let config = read_short(&folder.config()).and_then(|text| {
         toml::from_slice::<Config>(&text).map_err(RunError::damaged(&folder.config()))
@@ -134,7 +166,7 @@ fn summary(folder: &RunFolder) -> RunSummary {
         .rev()
         .find_map(|row| row.valid_accuracy);
     RunSummary {
-        name: folder.name(),
+        name,
         path: folder.path().to_owned(),
         recipe: config.name,
         based_on: config.based_on,
@@ -161,10 +193,11 @@ fn summary(folder: &RunFolder) -> RunSummary {
             .and_then(|found| found.valid_accuracy)
             .or(valid_so_far),
         test_accuracy: result.as_ref().and_then(|found| found.test_accuracy),
-        seconds: result
-            .as_ref()
-            .map(|found| found.seconds)
-            .or_else(|| Some(rows.as_ref()?.iter().map(|row| row.seconds).sum())),
+        seconds: result.as_ref().map(|found| found.seconds).or_else(|| {
+            // Before the first epoch's end there is no figure, which is not none of it.
+            let rows = rows.as_ref().filter(|rows| !rows.is_empty())?;
+            Some(rows.iter().map(|row| row.seconds).sum())
+        }),
         problem: (!problems.is_empty()).then(|| problems.join("; ")),
     }
 }

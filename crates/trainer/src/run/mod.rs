@@ -32,6 +32,7 @@ mod tensorboard;
 mod tests;
 mod write;
 
+pub(crate) use artifacts::{SWEEP, TASK};
 pub use environment::{BURN, DataRecord, Environment, InitialWeights, Resumption, cpu_model};
 pub use error::RunError;
 pub(crate) use events::LONGEST_EVENT;

@@ -356,14 +356,26 @@ fn a_list_has_all_runs_by_their_start_and_passes_over_the_rest() {
         .write(&damaged.environment())
         .unwrap();
     fs::write(damaged.result(), "{").unwrap();
+    let task = home.path().join("sweep-smoke-0/task-0001");
+    fs::create_dir_all(&task).unwrap();
+    let of_a_sweep = started(&task, "d");
+    environment("2026-01-04T00:00:00Z")
+        .write(&of_a_sweep.environment())
+        .unwrap();
     fs::create_dir(home.path().join("no_run")).unwrap();
     fs::write(home.path().join("README.md"), "").unwrap();
 
     let runs = list(home.path()).unwrap();
+    let below = format!("sweep-smoke-0/task-0001/{}", of_a_sweep.name());
     assert_eq!(
         runs.iter().map(|run| run.name.clone()).collect::<Vec<_>>(),
-        [early.name(), late.name(), damaged.name()]
+        [early.name(), late.name(), damaged.name(), below.clone()]
     );
+    let found = resolve(home.path(), &below).unwrap();
+    assert_eq!(found, home.path().join(&below));
+    // No epoch has ended, which takes more than no time.
+    assert_eq!((runs[3].epochs, runs[3].seconds), (None, None));
+    assert!(runs[0].seconds.is_some());
     assert_eq!(
         (runs[0].state, runs[0].epochs, runs[0].valid_accuracy),
         (None, Some(2.0), Some(0.5))

@@ -83,7 +83,8 @@ fn tiles(
         dl.tiles {
             (tile("state", result.map_or("not finished", |result| result.state.name()), ""))
             @if let Some(row) = last {
-                (tile("step", &row.step.to_string(), &format!("epoch {} of {}", row.epoch, recipe.epochs)))
+                // The last epoch may be a part of one, and counts, as on the terminal.
+                (tile("step", &row.step.to_string(), &format!("epoch {} of {}", row.epoch, recipe.epochs.ceil())))
                 (tile("loss", &format!("{:.4}", row.loss), "of the last step"))
             }
             @if let Some(accuracy) = training {

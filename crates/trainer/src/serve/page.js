@@ -12,6 +12,8 @@ function element(name, text) {
 function refuse(sentence) {
   byId("error").textContent = sentence;
   byId("error").hidden = !sentence;
+  // An answer above a refusal would seem to be of the photo that was refused.
+  if (sentence) byId("answer").hidden = true;
 }
 
 function show(answer, title) {

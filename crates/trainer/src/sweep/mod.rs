@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use model::NetworkKind;
 
 use crate::recipe::{self, Override, RecipeError};
+use crate::run::{SWEEP, TASK};
 
 pub use collect::{Row, collect};
 pub use task::{State, Task, end};
@@ -159,9 +160,9 @@ impl Plan {
         }
         let hash = cifar10::checksum::sha256(text.as_bytes());
         let short = hash.get(..8).unwrap_or_default();
-        let folder = artifacts.join(format!("sweep-{name}-{short}"));
+        let folder = artifacts.join(format!("{SWEEP}{name}-{short}"));
         for task in &mut tasks {
-            task.folder = folder.join(format!("task-{:04}", task.number));
+            task.folder = folder.join(format!("{TASK}{:04}", task.number));
         }
         Ok(Self { folder, tasks })
     }

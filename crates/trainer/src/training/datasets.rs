@@ -9,6 +9,9 @@ use crate::progress::{FetchProgress, Verbosity};
 use crate::recipe::{DatasetSpec, Normalize, Recipe};
 use crate::run::DataRecord;
 
+/// What a run's record has in place of a folder, where the images came from none.
+pub const GENERATED: &str = "generated";
+
 /// Batches of the three parts of a data set.
 #[derive(Debug)]
 pub struct Loaders {
@@ -78,7 +81,7 @@ pub fn images(
                 test,
                 record: DataRecord {
                     dataset,
-                    origin: "generated".to_owned(),
+                    origin: GENERATED.to_owned(),
                     sha256: sha256.into(),
                 },
             })

@@ -188,7 +188,7 @@ fn calibrated(
         Ok(temperature) => {
             let after = error(&calibration::scaled(test, temperature));
             line += &format!(
-                ", {} with the temperature {temperature:.3} of the hold-out",
+                ", {} with the hold-out's temperature {temperature:.3}",
                 percent(after)
             );
             tested.temperature = Some(temperature);

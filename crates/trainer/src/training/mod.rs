@@ -180,6 +180,15 @@ pub fn train(
         }
         None => {
             let remarks: Vec<String> = initial.iter().map(initial::remark).collect();
+            // The run's own lines are not shown then, and weights that were drawn in place of the file's
+            // are no progress.
+            if options.verbosity == Verbosity::Quiet
+                && (initial.iter()).any(|initial| !initial.fit.misfit.is_none())
+            {
+                remarks
+                    .iter()
+                    .for_each(|remark| options.verbosity.warn(remark));
+            }
             let folder = start::start_folder(recipe, options, names, &data, initial)?;
             let lock =
                 RunLock::take(&folder).map_err(|error| start::undone(&folder, error.into()))?;

@@ -48,8 +48,18 @@ pub struct Difference {
     pub found: String,
 }
 
+impl Difference {
+    /// Whether the file's numbers are of another type, and not only the shape is another one.
+    fn is_of_another_type(&self) -> bool {
+        // A shape alone begins so, a type with its name.
+        !self.found.starts_with('[')
+    }
+}
+
 impl Misfit {
-    fn is_none(&self) -> bool {
+    /// Whether everything fits.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
         self.missing.is_empty() && self.unexpected.is_empty() && self.different.is_empty()
     }
 }
@@ -57,16 +67,25 @@ impl Misfit {
 /// One line: how many of each kind, and the first names.
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let different = self.different.iter().map(|one| {
-            format!(
-                "{} ({} in place of {:?})",
-                one.name, one.found, one.expected
-            )
-        });
+        let different = |of_type: bool, numbers: &str| {
+            let of_kind = self.different.iter();
+            let of_kind = of_kind.filter(|one| one.is_of_another_type() == of_type);
+            let named = of_kind.map(|one| {
+                format!(
+                    "{} ({} in place of {numbers}{:?})",
+                    one.name, one.found, one.expected
+                )
+            });
+            named.collect()
+        };
         let kinds = [
             ("missing", self.missing.clone()),
             ("unexpected", self.unexpected.clone()),
-            ("of another shape", different.collect()),
+            ("of another shape", different(false, "")),
+            (
+                "of another type of numbers",
+                different(true, "floating-point numbers of "),
+            ),
         ];
         let kinds = kinds.iter().filter(|(_, names)| !names.is_empty());
         let texts = kinds.map(|(kind, names)| {

@@ -158,3 +158,27 @@ fn a_file_that_is_too_long_is_not_read_and_one_without_end_is_no_file() {
         Err(WeightFileError::NotAFile(_))
     ));
 }
+
+#[test]
+fn what_does_not_fit_is_named_by_its_shape_or_by_its_type() {
+    let device = burn::tensor::Device::flex();
+    let network = model::Network::init(model::NetworkKind::SimpleCnn, 10, 0, &device);
+    let tensor = |name: &str, shape: &[usize], values| NamedTensor {
+        name: name.to_owned(),
+        shape: shape.to_vec(),
+        values,
+    };
+    let tensors = vec![
+        tensor("conv1.bias", &[6], Values::Other("int64".to_owned())),
+        tensor("conv2.bias", &[1], Values::Float(vec![0.5])),
+    ];
+    let message = fit(network.unwrap(), tensors, Path::new("a.pt"))
+        .unwrap_err()
+        .to_string();
+    for words in [
+        "1 of another shape: conv2.bias ([1] in place of [16])",
+        "1 of another type of numbers: conv1.bias (int64 of [6] in place of floating-point numbers of [6])",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
+}

@@ -29,6 +29,19 @@ fn two_runs_are_compared_on_the_same_images_and_differing_keys_are_named() {
     assert_eq!(json["runs"][1]["p"], 1.0);
     assert_eq!(json["runs"][1]["larger_than_chance"], false);
     assert_eq!(json["differences"], serde_json::json!({}));
+    // Nor does it bear itself out, by whichever path it is named.
+    assert_eq!(json["doubts"], serde_json::Value::Null);
+    let folder = artifacts.path().join(&first);
+    let output = ask(
+        artifacts.path(),
+        &["compare", &first, folder.to_str().unwrap()],
+    );
+    let said = text(&output.stdout);
+    let since = format!("not known, since {first} is named twice");
+    assert!(said.contains(&since), "{said}");
+    let page = fs::read_to_string(artifacts.path().join("compare.html")).unwrap();
+    assert!(page.contains("Not known, since"), "{page}");
+    assert!(!page.contains("labels in doubt"), "{page}");
     // Other images are no pairs.
     finished(artifacts.path(), &["--seed", "1"]);
     let output = ask(artifacts.path(), &["compare", &first, "latest"]);
@@ -172,6 +185,15 @@ fn a_sweep_done_task_by_task_gives_the_table_of_one_done_at_once_and_repeats_no_
             })
             .sum()
     };
+    // Each of its runs is listed under a name that `--run` takes.
+    let listed = ask(whole.path(), &["runs", "--json"]);
+    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 4);
+    for run in listed.as_array().unwrap() {
+        let name = run["name"].as_str().unwrap();
+        let output = ask(whole.path(), &["report", "--run", name, "-q"]);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    }
     let before = logs();
     // Done again it starts nothing: no task's folder has a second run.
     rows(&ask(whole.path(), &sweep(&["--json"])));

@@ -149,6 +149,9 @@ fn an_export_gives_the_accuracy_of_its_run_and_says_what_it_takes() {
                 .any(|window| window == words.as_bytes());
             assert!(found, "{format} lacks {words}");
         }
+        let piped = ["export", "--format", format, "--output", "-"];
+        let piped = run(artifacts.path(), &piped);
+        assert_eq!(piped.stdout, bytes, "{}", text(&piped.stderr));
         let again = run(artifacts.path(), &arguments);
         assert_eq!(again.status.code(), Some(1));
         assert!(
@@ -192,6 +195,21 @@ fn a_run_begins_with_another_ones_weights_and_its_record_says_so() {
             .ends_with("model.safetensors"),
         "{record}"
     );
+    // What a file lacks is said however little is to be said.
+    let mut bytes = fs::read(&file).unwrap();
+    let name = b"conv1.bias";
+    let place = bytes.windows(name.len()).position(|found| found == name);
+    bytes[place.unwrap() + 4] = b'9';
+    let other = artifacts.path().join("other.safetensors");
+    fs::write(&other, bytes).unwrap();
+    let other = ["--init-from", path(&other), "-q"];
+    let partly = trainer(artifacts.path(), &[&SMALL[..], &other].concat());
+    let said = text(&partly.stderr);
+    assert!(partly.status.success(), "{said}");
+    let words = "1 missing: conv1.bias; 1 unexpected: conv9.bias";
+    assert!(said.contains(words), "{said}");
+    let whole = trainer(artifacts.path(), &[&SMALL[..], &from, &["-q"]].concat());
+    assert_eq!(text(&whole.stderr), "");
     // A run that is cut off before its first checkpoint begins again with the same weights.
     let copy = artifacts.path().join("copy");
     fs::rename(&second, &copy).unwrap();

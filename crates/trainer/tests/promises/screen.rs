@@ -109,6 +109,8 @@ fn tables_fit_a_terminal_of_80_columns_use_one_of_200_and_are_whole_elsewhere() 
         &plain,
         &[&["runs", "--sort", "seconds"][..], &folder].concat(),
     );
+    let recipes = on_terminal(80, &plain, &["recipes"]);
+    assert!(longest(&recipes) <= 80, "{recipes}");
     assert!(
         listed.lines().next().unwrap().contains("seconds↓"),
         "{listed}"
@@ -191,6 +193,8 @@ fn a_dashboard_leaves_the_lines_after_it_and_a_dumb_terminal_gets_lines_alone() 
     let dumb = on_terminal(80, &[("TERM", "dumb")], &arguments);
     assert!(!dumb.contains('\u{1b}'), "{dumb:?}");
     assert!(dumb.contains("epoch 1/"), "{dumb}");
+    let calibration = dumb.lines().find(|line| line.contains("calibration error"));
+    assert!(calibration.unwrap().len() <= 80, "{dumb}");
 }
 
 #[test]

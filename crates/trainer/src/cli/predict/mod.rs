@@ -59,11 +59,12 @@ struct Answers {
 
 /// How many of how many files are no photos.
 fn refusal(refused: usize, total: usize) -> String {
-    match (refused, total) {
-        (_, 1) => "there is no photo that can be read".to_owned(),
-        (1, _) => format!("1 of {total} files is no photo that can be read"),
-        _ => format!("{refused} of {total} files are no photos that can be read"),
-    }
+    let (are, photos) = match refused {
+        1 => ("is", "photo"),
+        _ => ("are", "photos"),
+    };
+    let files = if total == 1 { "file" } else { "files" };
+    format!("{refused} of {total} {files} {are} no {photos} that can be read")
 }
 
 impl Predict {
@@ -161,7 +162,7 @@ mod tests {
 
     #[test]
     fn the_last_line_counts_one_file_as_one() {
-        assert_eq!(refusal(1, 1), "there is no photo that can be read");
+        assert_eq!(refusal(1, 1), "1 of 1 file is no photo that can be read");
         assert_eq!(refusal(1, 9), "1 of 9 files is no photo that can be read");
         assert_eq!(refusal(9, 9), "9 of 9 files are no photos that can be read");
     }

@@ -16,7 +16,7 @@ use trainer::recipe::{self, Override};
 use trainer::sweep::Plan;
 
 /// Options of other programs that the documents name beside this one's.
-const OF_OTHERS: [&str; 3] = ["--features", "--short", "--sshlogin"];
+const OF_OTHERS: [&str; 4] = ["--features", "--short", "--sshlogin", "--wgpu"];
 
 /// The words of the first command of this program in a line of a shell: its arguments, and the file that
 /// it reads as its input.

@@ -255,6 +255,19 @@ fn an_upload_that_ends_early_or_claims_too_much_is_refused() {
     }
     let answer = served.send(&photo_head("many"), &[]);
     assert_eq!(answer.status, 400, "{}", answer.body);
+    // What is no HTTP never comes as far as the page's own sentences.
+    let long = head("GET /", &[&format!("X: {}", "a".repeat(600_000))]);
+    for (request, status) in [
+        ("garbage\r\n\r\n", 400),
+        (&head("POST /photo", &["Content-Length: -5"]), 400),
+        (&long, 431),
+    ] {
+        let mut stream = served.connect();
+        // It may be answered, and the connection closed, before all of it has arrived.
+        let _ = stream.write_all(request.as_bytes());
+        let answer = Answer::read_one(&mut stream);
+        assert_eq!((answer.status, answer.body.as_str()), (status, ""));
+    }
 }
 
 #[test]
