@@ -8,6 +8,7 @@ use burn::server::{
     AuthorizationRequest, PeerAuthorizer, ServeError, TokenAuthorizer, WebSocketTransport,
 };
 use burn::tensor::Device;
+use socket2::SockRef;
 use tokio::sync::watch;
 
 use super::Token;
@@ -66,6 +67,9 @@ impl Worker {
         }
         let listen = |source| WorkerError::Listen { address, source };
         let listener = TcpListener::bind(address).map_err(listen)?;
+        // Connections have it from their listener. Without it the system holds a short answer back until the
+        // one before has been acknowledged; it only takes longer where a system does not pass it on.
+        let _ = SockRef::from(&listener).set_tcp_nodelay(true);
         let address = listener.local_addr().map_err(listen)?;
         Ok(Self {
             listener,

@@ -12,7 +12,7 @@
 //! | `average` | weights kept beside those that train: their average, and slow ones |
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
-//! | `unread` | figures that stay on the device until several are read at once |
+//! | `unread`, `read` | figures that stay on the device until several are read, in one wait |
 //! | `record`, `mean`, `exact` | what a run has done, in numbers that read back bit for bit |
 //! | `tables` | `metrics.csv`, `steps.csv`, `events.jsonl` and TensorBoard's events |
 //! | `saver` | when a run is saved |
@@ -40,6 +40,7 @@ mod mean;
 mod metric_log;
 mod muon;
 pub mod optimizer;
+mod read;
 pub mod record;
 mod renderer;
 mod replicas;

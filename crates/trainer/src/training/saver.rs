@@ -162,23 +162,25 @@ impl Saver {
 /// Whether no weight and no running statistic is infinite or no number. A run that goes wrong shows
 /// it in its loss one step later only, and its last checkpoint must be a good one.
 fn weights_are_finite(classifier: &Classifier) -> Result<bool, TrainError> {
-    let mut sum = SumOfZeros(Ok(0.0));
+    let mut sum = SumOfZeros(None);
     classifier.visit(&mut sum);
-    Ok(sum.0? == 0.0)
+    match sum.0 {
+        Some(sum) => Ok(sum.try_into_scalar::<f64>().map_err(TrainError::device)? == 0.0),
+        None => Ok(true),
+    }
 }
 
-/// Sums all values times zero, which is 0 for finite ones and NaN for others.
-struct SumOfZeros(Result<f64, TrainError>);
+/// The sum of all values times zero, which is 0 where they are finite and NaN otherwise. It stays on the device
+/// until all are in it, which is then waited for once.
+struct SumOfZeros(Option<Tensor<1>>);
 
 impl ModuleVisitor for SumOfZeros {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Ok(sum) = &mut self.0 {
-            let zero = param.val().detach().mul_scalar(0.0).sum();
-            match zero.try_into_scalar::<f64>() {
-                Ok(zero) => *sum += zero,
-                Err(error) => self.0 = Err(TrainError::device(error)),
-            }
-        }
+        let zero = param.val().without_autodiff().mul_scalar(0.0).sum();
+        self.0 = Some(match self.0.take() {
+            Some(sum) => sum + zero,
+            None => zero,
+        });
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use burn_train::ClassificationOutput;
 
 use super::TrainError;
+use super::read::ReadAtOnce;
 use crate::run::CLASSES;
 
 /// How long a batch's figures may wait to be read.
@@ -93,11 +94,11 @@ impl<T> Unread<T> {
     /// # Errors
     /// [`TrainError::Device`] where they cannot be read from the device.
     pub fn read(&mut self) -> Result<Option<Reading<T>>, TrainError> {
-        if self.batches.is_empty() {
+        let Some(first) = self.batches.first() else {
             return Ok(None);
-        }
+        };
         let (mut known, mut images) = (Vec::new(), Vec::new());
-        let mut reading = Transaction::default();
+        let mut reading = ReadAtOnce::of(&first.output.loss.device());
         for batch in self.batches.drain(..) {
             let ClassificationOutput {
                 loss,
@@ -110,9 +111,9 @@ impl<T> Unread<T> {
             // Each tensor is read for itself: one that a device could not compute would be lost in a
             // tensor of them all, whose other parts were written.
             let classes: Tensor<1, Int> = output.argmax(1).squeeze_dim(1);
-            reading = reading.register(loss).register(classes).register(targets);
+            reading = reading.floats(loss).ints(classes).ints(targets);
         }
-        let read = reading.try_execute().map_err(TrainError::device)?;
+        let read = reading.read().map_err(TrainError::device)?;
         let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for (index, data) in read.into_iter().enumerate() {
             let values = match index % 3 {
