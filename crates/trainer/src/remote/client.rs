@@ -1,8 +1,9 @@
 //! The side that trains: opens a worker's device, and finds out whether it is gone.
 
+use std::cell::Cell;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, Once, PoisonError, mpsc};
 use std::time::Duration;
 
 use burn::remote::{ConnectError, RemoteHost};
@@ -59,7 +60,27 @@ pub fn connect(address: &Address, token: Option<&Token>) -> Result<Device, Remot
         });
     }
     opened().push((address.clone(), device.clone()));
+    hold_panics_of_losses_back();
     Ok(device)
+}
+
+thread_local! {
+    /// Whether this thread asks a worker that may be gone.
+    static ASKS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps panics quiet that follow from the loss of a worker: Burn's operations have no other way to fail, and
+/// the program ends with one error that says what was lost.
+fn hold_panics_of_losses_back() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !ASKS.get() && lost().is_none() {
+                before(panic);
+            }
+        }));
+    });
 }
 
 /// What a worker's device is, for records; nothing where the worker does not say so any more.
@@ -77,6 +98,7 @@ pub fn lost() -> Option<RemoteError> {
     let gone = opened.into_iter().find(|(_, device)| {
         let device = device.clone();
         let asked = within(LONGEST_ANSWER, move || {
+            ASKS.set(true);
             // Burn's own thread of a device that failed may have panicked, and then so does who asks it.
             catch_unwind(AssertUnwindSafe(|| {
                 model::backend::remote::about(&device).is_ok()
