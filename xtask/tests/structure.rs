@@ -23,21 +23,22 @@ fn rust_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The direct dependencies of a crate of the workspace as cargo resolves them, development ones left out.
-fn dependencies(name: &str) -> Vec<String> {
+/// What a command of cargo prints in this workspace.
+fn cargo(arguments: &[&str]) -> String {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = std::process::Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
+        .args(arguments)
+        .arg("--offline")
         .current_dir(root())
         .output()
         .unwrap();
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The direct dependencies of a crate of the workspace as cargo resolves them, development ones left out.
+fn dependencies(name: &str) -> Vec<String> {
+    let text = cargo(&["metadata", "--format-version", "1", "--no-deps"]);
+    let metadata: serde_json::Value = serde_json::from_str(&text).unwrap();
     let packages = metadata["packages"].as_array().unwrap();
     let package = packages
         .iter()
@@ -52,19 +53,14 @@ fn dependencies(name: &str) -> Vec<String> {
 /// Every package that a program of a crate of the workspace consists of, with its features; with those of the
 /// crate's examples where `dev` says so.
 fn features(name: &str, dev: bool) -> BTreeMap<String, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let edges = if dev {
         "normal,dev,no-proc-macro"
     } else {
         "normal,no-proc-macro"
     };
-    let output = std::process::Command::new(cargo)
-        .args(["tree", "--offline", "--package", name, "--edges", edges])
-        .args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{f}"])
-        .current_dir(root())
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
+    let tree = ["tree", "--package", name, "--edges", edges];
+    let format = ["--prefix", "none", "--no-dedupe", "--format", "{p}|{f}"];
+    let text = cargo(&[tree, format].concat());
     let lines = text.lines().filter_map(|line| line.split_once('|'));
     lines
         .map(|(package, features)| (package.to_owned(), features.replace(" (*)", "")))

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::Outcome;
 use super::random::Random;
 use super::trainer::{Running, Trainer};
+use super::{BACKEND, Outcome};
 
 /// The name of the row that has no count.
 pub const SAVING: &str = "time that saving adds, ResNet-20, each epoch";
@@ -54,7 +54,7 @@ pub fn memory(trainer: &Trainer, _random: &mut Random, epochs: usize) -> Outcome
     command.args([
         "train",
         "--backend",
-        "ndarray",
+        BACKEND,
         "--config",
         "smoke",
         "--epochs",
@@ -170,7 +170,7 @@ pub fn saving(trainer: &Trainer, epochs: usize) -> Result<(f64, String), String>
     let artifacts = trainer.artifacts("saving", 0);
     fs::create_dir_all(&artifacts).map_err(|error| error.to_string())?;
     let mut command = Command::new(&trainer.program);
-    command.args(["train", "--backend", "ndarray", "--config", "resnet20"]);
+    command.args(["train", "--backend", BACKEND, "--config", "resnet20"]);
     command.args(["--dataset", "synthetic", "--epochs", &epochs.to_string()]);
     command.arg("--artifacts").arg(&artifacts);
     let status = command

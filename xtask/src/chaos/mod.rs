@@ -32,6 +32,9 @@ use options::{HELP, Options, Request};
 use random::Random;
 use trainer::Trainer;
 
+/// What every run computes on, at hand or through a worker.
+const BACKEND: &str = "ndarray";
+
 /// A row: its name, how often it is tried, and what tries it that often.
 type Row = (
     &'static str,

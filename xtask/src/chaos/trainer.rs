@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use super::compare;
+use super::{BACKEND, compare};
 
 /// The run that is ended in every way: some 230 steps with a save every twenty, in two seconds or so.
 const RECIPE: [&str; 14] = [
     "--backend",
-    "ndarray",
+    BACKEND,
     "--config",
     "smoke",
     "--epochs",
@@ -78,7 +78,7 @@ impl Trainer {
     /// A command that goes on with the run of `artifacts`.
     pub fn resume(&self, artifacts: &Path) -> Command {
         let mut command = self.again(artifacts);
-        command.args(["--backend", "ndarray"]);
+        command.args(["--backend", BACKEND]);
         command
     }
 

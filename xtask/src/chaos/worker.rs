@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Outcome;
 use super::kill::note;
 use super::random::Random;
 use super::trainer::{Running, Trainer};
+use super::{BACKEND, Outcome};
 
 /// The name of the row.
 pub const ROW: &str = "a worker that dies, comes back, is absent or has another token";
@@ -46,14 +46,7 @@ impl Worker {
     fn start(trainer: &Trainer, place: &str, token: &Path) -> Result<Self, String> {
         let log = File::create(trainer.folder.join("worker.said")).map_err(|e| e.to_string())?;
         let mut child = Command::new(&trainer.program)
-            .args([
-                "worker",
-                "--backend",
-                "ndarray",
-                "--json",
-                "--listen",
-                place,
-            ])
+            .args(["worker", "--backend", BACKEND, "--json", "--listen", place])
             .arg("--token-file")
             .arg(token)
             .stdin(Stdio::null())

@@ -10,7 +10,7 @@ use super::options::Common;
 use crate::compare::{
     self, CONFIDENCE, Compared, Doubt, Doubts, Paired, differing_keys, doubts, paired,
 };
-use crate::run::{self, RunError, RunFolder};
+use crate::run::{self, RunFolder};
 use crate::screen;
 use crate::training::datasets::{self, Data};
 
@@ -66,7 +66,7 @@ impl Compare {
         }
         let replaced = output.exists();
         if self.output.is_none() {
-            std::fs::create_dir_all(artifacts).map_err(RunError::io("create", artifacts))?;
+            run::create_artifacts(artifacts)?;
         }
         run::write_atomic(&output, page.as_bytes())?;
         if replaced {

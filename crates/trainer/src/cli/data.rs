@@ -88,9 +88,7 @@ impl Show {
             Some(path) => path.clone(),
             None => {
                 let folder = &common.places.artifacts;
-                let failed =
-                    |error| format!("{}: cannot create this folder: {error}", folder.display());
-                std::fs::create_dir_all(folder).map_err(failed)?;
+                run::create_artifacts(folder)?;
                 folder.join(format!("augmentation-{}.png", recipe.name))
             }
         };

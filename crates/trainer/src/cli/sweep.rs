@@ -111,7 +111,7 @@ impl Sweep {
     ) -> Result<Vec<String>, SweepError> {
         let options = common.for_another_process(self.jobs.into());
         let (bar, end) = progress(tasks.len(), common.verbosity.choice());
-        let (began, mut trained, mut known) = (Instant::now(), 0, 0);
+        let (began, mut trained) = (Instant::now(), 0);
         let (mut failures, mut running) = (Vec::new(), Vec::<(&Task, Child)>::new());
         let mut waiting = tasks.iter();
         let mut passed_on = 0;
@@ -121,7 +121,7 @@ impl Sweep {
                 running.iter().for_each(|(_, child)| sweep::end(child));
             }
             passed_on = came;
-            let mut left = Vec::new();
+            let (known, mut left) = (trained, Vec::new());
             for (task, mut child) in running {
                 if matches!(child.try_wait(), Ok(None)) {
                     left.push((task, child));
@@ -148,7 +148,6 @@ impl Sweep {
                 let left = tasks.len().saturating_sub(bar.position() as usize);
                 let each = began.elapsed().div_f64(f64::from(trained));
                 *training::lock(&end) = Instant::now().checked_add(each.mul_f64(left as f64));
-                known = trained;
             }
             if running.is_empty() {
                 bar.finish_and_clear();

@@ -32,8 +32,6 @@ pub struct Contents {
     pub planned_steps: Option<u64>,
     /// What the network says of each test image, where the run was tested.
     pub predictions: Option<Vec<Prediction>>,
-    /// Files that a finished run has written and that its folder lacks, or that are empty.
-    pub missing: Vec<&'static str>,
 }
 
 impl Contents {
@@ -45,40 +43,34 @@ impl Contents {
         let path = folder.config();
         let recipe = recipe::load(&path.display().to_string(), &[], &NetworkKind::NAMES)?;
         let config = String::from_utf8_lossy(&read_short(&path)?).into_owned();
-        let result = if_there(&folder.result(), RunResult::read)?;
-        let metrics: Vec<_> = if_there(&folder.metrics(), read_rows)?.unwrap_or_default();
-        let steps: Vec<_> = if_there(&folder.steps(), read_rows)?.unwrap_or_default();
-        let predictions = if_there(&folder.predictions(), |path| {
-            run::read_predictions(path, &cifar10::CLASS_NAMES)
-        })?;
-        let files = [
-            ("metrics.csv", metrics.is_empty()),
-            ("steps.csv", steps.is_empty()),
-            ("predictions.csv", predictions.is_none()),
-        ];
-        let finished = result
-            .as_ref()
-            .is_some_and(|result| result.state == RunState::Finished);
-        let missing = files.into_iter().filter(|(_, lacks)| finished && *lacks);
         Ok(Self {
             recipe,
             config,
             environment: Environment::read(&folder.environment())?,
-            result,
-            metrics,
-            steps,
+            result: if_there(&folder.result(), RunResult::read)?,
+            metrics: if_there(&folder.metrics(), read_rows)?.unwrap_or_default(),
+            steps: if_there(&folder.steps(), read_rows)?.unwrap_or_default(),
             planned_steps: planned_steps(&folder.events()),
-            predictions,
-            missing: missing.map(|(file, _)| file).collect(),
+            predictions: if_there(&folder.predictions(), |path| {
+                run::read_predictions(path, &cifar10::CLASS_NAMES)
+            })?,
         })
     }
 
-    /// What to say of files that a finished run's folder lacks.
+    /// What to say of files that a finished run has written and that its folder lacks, or that are empty.
     #[must_use]
     pub fn what_is_missing(&self) -> Option<String> {
-        let files = self.missing.join(", ");
-        (!files.is_empty()).then(|| {
-            format!("missing from this run's folder, with what is known from there only: {files}")
+        let result = self.result.as_ref();
+        result.filter(|result| result.state == RunState::Finished)?;
+        let files = [
+            ("metrics.csv", self.metrics.is_empty()),
+            ("steps.csv", self.steps.is_empty()),
+            ("predictions.csv", self.predictions.is_none()),
+        ];
+        let missing = files.into_iter().filter(|(_, lacks)| *lacks);
+        let missing = missing.map(|(file, _)| file).collect::<Vec<_>>().join(", ");
+        (!missing.is_empty()).then(|| {
+            format!("missing from this run's folder, with what is known from there only: {missing}")
         })
     }
 

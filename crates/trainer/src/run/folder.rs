@@ -263,7 +263,11 @@ fn check_name(name: &str) -> Result<(), RunError> {
     }
 }
 
-fn create_artifacts(artifacts: &Path) -> Result<(), RunError> {
+/// Creates an artifacts folder where there is none.
+///
+/// # Errors
+/// A [`RunError`] with what to do.
+pub(crate) fn create_artifacts(artifacts: &Path) -> Result<(), RunError> {
     fs::create_dir_all(artifacts).map_err(|source| artifacts_error(artifacts, source))
 }
 

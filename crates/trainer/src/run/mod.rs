@@ -39,6 +39,7 @@ pub(crate) use events::LONGEST_EVENT;
 pub use events::{Event, EventLog, has_saved};
 pub use find::resolve;
 pub use folder::RunFolder;
+pub(crate) use folder::create_artifacts;
 pub use list::{RunSummary, list};
 pub use lock::RunLock;
 pub use metrics::{CsvLog, LogRow, MetricsRow, StepRow, read_rows};

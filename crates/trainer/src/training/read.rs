@@ -1,6 +1,6 @@
 //! Tensors that are read in one wait for their device, wherever it is.
 
-use burn::tensor::{Device, ExecutionError, Int, Tensor, TensorData, Transaction};
+use burn::tensor::{Device, ExecutionError, Tensor, TensorData, Transaction, kind};
 
 /// Tensors of one device, to be read at once.
 ///
@@ -26,20 +26,8 @@ impl ReadAtOnce {
         Self::Here(Transaction::default())
     }
 
-    /// Reads these numbers too.
-    pub fn floats(self, tensor: Tensor<1>) -> Self {
-        match self {
-            Self::Here(transaction) => Self::Here(transaction.register(tensor)),
-            #[cfg(feature = "remote")]
-            Self::There(mut answers) => {
-                answers.push(Box::pin(tensor.into_data_async()));
-                Self::There(answers)
-            }
-        }
-    }
-
-    /// Reads these whole numbers too.
-    pub fn ints(self, tensor: Tensor<1, Int>) -> Self {
+    /// Reads this tensor too.
+    pub fn register<K: kind::Transaction + 'static>(self, tensor: Tensor<1, K>) -> Self {
         match self {
             Self::Here(transaction) => Self::Here(transaction.register(tensor)),
             #[cfg(feature = "remote")]

@@ -111,7 +111,7 @@ impl<T> Unread<T> {
             // Each tensor is read for itself: one that a device could not compute would be lost in a
             // tensor of them all, whose other parts were written.
             let classes: Tensor<1, Int> = output.argmax(1).squeeze_dim(1);
-            reading = reading.floats(loss).ints(classes).ints(targets);
+            reading = reading.register(loss).register(classes).register(targets);
         }
         let read = reading.read().map_err(TrainError::device)?;
         let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
