@@ -122,7 +122,7 @@ impl Contender {
         let (program, arguments) = match (self, case.mode) {
             (Ours, Mode::Tutorial) => programs.training(case, &["--config", "tutorial"])?,
             (Ours, Mode::Epoch) => {
-                let recipe = ["--config", "resnet20-quick", "--epochs", "1"];
+                let recipe = ["--config", "resnet20", "--epochs", "1"];
                 programs.training(case, &recipe)?
             }
             (TutorialDataLoader, _) => self.tutorial(case, "dataset", programs)?,
