@@ -43,7 +43,7 @@ struct Given {
     artifacts: PathBuf,
 }
 
-const SCRIPTS: [Script; 7] = [
+const SCRIPTS: [Script; 8] = [
     Script {
         name: "read_logs",
         about: "TensorBoard, pandas and json read the same figures",
@@ -76,6 +76,11 @@ const SCRIPTS: [Script; 7] = [
         name: "sweep_slurm",
         about: "a sweep as a job array of Slurm and in one process",
         command: |given| Ok(given.shell("sweep_slurm.sh")),
+    },
+    Script {
+        name: "compare_optimisers",
+        about: "fifty steps of every optimiser, schedule and average in PyTorch",
+        command: |given| Ok(given.python("compare_optimisers.py", &[])),
     },
     Script {
         name: "check_exports",
@@ -147,7 +152,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if !options.is_empty() {
         print!("{HELP}");
         for script in &SCRIPTS {
-            println!("  {:16}{}", script.name, script.about);
+            println!("  {:20}{}", script.name, script.about);
         }
         return Ok(());
     }

@@ -24,7 +24,8 @@ pub(crate) struct Variant {
     pub(crate) standard_head: bool,
 }
 
-/// The network for 94% with three eighths of its channels, which is five times as fast.
+/// The network for 94% with half of the channels in its first group and three eighths in the others,
+/// which is four times as fast.
 pub(crate) const AIRBENCH_NARROW: Variant = Variant {
     widths: [32, 96, 96],
     residual: false,

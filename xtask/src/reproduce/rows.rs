@@ -54,8 +54,10 @@ pub enum Aim {
 pub struct Row {
     /// Its name, which is the recipe's.
     pub name: &'static str,
-    /// Runs, with the seeds from 0 on.
+    /// Runs.
     pub seeds: u32,
+    /// The first of their seeds, which others follow: one that no choice of the recipe has seen.
+    pub first_seed: u32,
     /// Runs at a time. Results do not depend on it.
     pub jobs: u32,
     /// What is compared.
@@ -73,6 +75,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "tutorial",
         seeds: 10,
+        first_seed: 0,
         jobs: 2,
         figure: Figure::Plain,
         reference: Some(Reference {
@@ -85,6 +88,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "default",
         seeds: 5,
+        first_seed: 0,
         jobs: 1,
         figure: Figure::Plain,
         reference: None,
@@ -93,6 +97,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "speedrun-94",
         seeds: 5,
+        first_seed: 1,
         jobs: 1,
         figure: Figure::Augmented,
         reference: Some(Reference {
@@ -105,6 +110,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "resnet20-quick",
         seeds: 3,
+        first_seed: 0,
         jobs: 1,
         figure: Figure::Plain,
         reference: None,
@@ -113,6 +119,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "resnet20",
         seeds: 1,
+        first_seed: 0,
         jobs: 1,
         figure: Figure::Plain,
         reference: Some(Reference {
@@ -125,6 +132,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "speedrun-95",
         seeds: 1,
+        first_seed: 0,
         jobs: 1,
         figure: Figure::Augmented,
         reference: Some(Reference {
@@ -137,6 +145,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "speedrun-96",
         seeds: 1,
+        first_seed: 0,
         jobs: 1,
         figure: Figure::Augmented,
         reference: Some(Reference {
@@ -149,6 +158,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "resnet18",
         seeds: 1,
+        first_seed: 0,
         jobs: 1,
         figure: Figure::Plain,
         reference: Some(Reference {
@@ -191,7 +201,11 @@ impl Row {
     /// The arguments of the trainer that train the row, without where it lies.
     pub fn arguments(&self, backend: &str) -> Vec<String> {
         let (seeds, jobs) = (self.seeds.to_string(), self.jobs.to_string());
+        let first = format!("seed={}", self.first_seed);
         let mut words = vec!["sweep", "--config", self.name, "--seeds", &seeds];
+        if self.first_seed > 0 {
+            words.extend(["--set", &first]);
+        }
         if self.jobs > 1 {
             words.extend(["--jobs", &jobs]);
         }

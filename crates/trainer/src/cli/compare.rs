@@ -172,7 +172,7 @@ fn json(runs: &[Compared], found: &Doubts, page: &std::path::Path) -> serde_json
     // Without pairs it is not known which labels are in doubt, which is not the same as none.
     let doubts: Option<Vec<_>> = match found {
         Doubts::NotComparable(_) => None,
-        Doubts::Found(doubts) => Some(doubts.iter().map(doubt).collect()),
+        Doubts::Found { doubts, .. } => Some(doubts.iter().map(doubt).collect()),
     };
     serde_json::json!({ "runs": list, "differences": keys, "doubts": doubts, "page": page })
 }

@@ -211,29 +211,22 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
         return;
     }
     let (fixed, names) = names(rows);
-    // Only a recipe that tests in several views has the last two columns.
-    let views = rows.iter().any(|row| row.mean_tta.is_some());
-    let heading = if views {
-        format!(" {:>9} {:>9}", "with tta", "deviation")
-    } else {
-        String::new()
-    };
-    let figures = 24 + heading.len();
+    let columns = columns(rows);
+    let figures = 5 + columns.len() * 19;
     let room = screen::width().map_or(usize::MAX, |width| width.saturating_sub(figures));
     let longest = names.iter().map(|name| name.width()).max().unwrap_or(0);
     let width = longest.min(room).max(8);
-    println!(
-        "{:width$} {:>8} {:>9} {:>4}{heading}",
-        "settings", "mean", "deviation", "n"
-    );
+    let heads = columns.iter();
+    let heads: String = heads
+        .map(|column| format!(" {:>8} {:>9}", column.name, "deviation"))
+        .collect();
+    println!("{:width$}{heads} {:>4}", "settings", "n");
     for (row, name) in rows.iter().zip(names) {
-        let [mean, deviation, mean_tta, deviation_tta] =
-            [row.mean, row.deviation, row.mean_tta, row.deviation_tta].map(percent_or_dash);
-        let more = if views {
-            format!(" {mean_tta:>9} {deviation_tta:>9}")
-        } else {
-            String::new()
-        };
+        let cells = columns.iter().map(|column| (column.of)(row));
+        let cells: String = cells
+            .map(|[mean, deviation]| [mean, deviation].map(percent_or_dash))
+            .map(|[mean, deviation]| format!(" {mean:>8} {deviation:>9}"))
+            .collect();
         // Settings that leave no room for the figures have a line of their own.
         let beside = if name.width() > width {
             println!("{name}");
@@ -242,10 +235,11 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
             name.as_str()
         };
         let space = " ".repeat(width - beside.width());
-        println!(
-            "{beside}{space} {mean:>8} {deviation:>9} {:>4}{more}",
-            row.n
-        );
+        println!("{beside}{space}{cells} {:>4}", row.n);
+    }
+    if rows.len() > 1 && rows.iter().all(|row| row.mean_valid.is_some()) {
+        let advice = "settings are chosen by the hold-out; the test is for those that were chosen";
+        println!("{}", screen::wrapped(advice, screen::width(), 2));
     }
     if !fixed.is_empty() {
         let all = format!("all with {}", fixed.join(" "));
@@ -256,6 +250,35 @@ fn print(plan: &Plan, rows: &[Row], json: bool) {
         println!("{missing} of {} runs are not finished", plan.tasks.len());
     }
     println!("{}", screen::path(&plan.folder));
+}
+
+/// A mean and its deviation over the seeds, as columns of the table.
+struct Column {
+    name: &'static str,
+    of: fn(&Row) -> [Option<f64>; 2],
+}
+
+/// The columns that `rows` have: a hold-out and several views of the test images are not in every recipe.
+fn columns(rows: &[Row]) -> Vec<Column> {
+    let all = [
+        Column {
+            name: "hold-out",
+            of: |row| [row.mean_valid, row.deviation_valid],
+        },
+        Column {
+            name: "test",
+            of: |row| [row.mean, row.deviation],
+        },
+        Column {
+            name: "test tta",
+            of: |row| [row.mean_tta, row.deviation_tta],
+        },
+    ];
+    let is_there = |column: &Column| {
+        let any = rows.iter().any(|row| (column.of)(row)[0].is_some());
+        any || column.name == "test"
+    };
+    all.into_iter().filter(is_there).collect()
 }
 
 /// The settings that all rows have, and each row's others as a name.
@@ -290,6 +313,8 @@ mod tests {
     fn a_row_is_named_by_what_varies_and_the_rest_is_said_once() {
         let row = |settings: &[&str]| Row {
             settings: settings.iter().map(|text| (*text).to_owned()).collect(),
+            mean_valid: None,
+            deviation_valid: None,
             mean: None,
             deviation: None,
             mean_tta: None,

@@ -27,6 +27,8 @@ pub struct Doubt {
     pub answer: usize,
     /// The mean of the runs' probabilities of the answer.
     pub confidence: f64,
+    /// The least of them, that of the run which is least sure.
+    pub least: f64,
     /// The mean of the runs' probabilities of the label.
     pub of_label: f64,
 }
@@ -34,8 +36,13 @@ pub struct Doubt {
 /// What runs say together of the labels.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Doubts {
-    /// The labels in doubt, the most confident answers first.
-    Found(Vec<Doubt>),
+    /// The labels in doubt.
+    Found {
+        /// The most confident answers first.
+        doubts: Vec<Doubt>,
+        /// [`Doubt::least`] of the surest agreement against a label that is not sure enough, where there is one.
+        surest_other: Option<f64>,
+    },
     /// The runs do not say it together.
     NotComparable(String),
 }
@@ -45,7 +52,7 @@ impl Doubts {
     #[must_use]
     pub fn list(&self) -> &[Doubt] {
         match self {
-            Self::Found(doubts) => doubts,
+            Self::Found { doubts, .. } => doubts,
             Self::NotComparable(_) => &[],
         }
     }
@@ -55,32 +62,42 @@ impl Doubts {
     pub fn describe(&self, runs: usize, confidence: f64) -> String {
         match self {
             Self::NotComparable(why) => format!("labels in doubt: not known, since {why}"),
-            Self::Found(doubts) => format!(
-                "labels in doubt: {}, on which {}",
+            Self::Found { doubts, .. } => format!(
+                "labels in doubt: {}, on which {}{}",
                 doubts.len(),
-                agreement(runs, confidence)
+                agreement(runs, confidence),
+                self.lower_bar()
             ),
         }
     }
 
     /// As [`describe`](Self::describe), in a sentence below a heading that says of what.
     fn below_heading(&self, runs: usize, confidence: f64) -> String {
+        let agreement = agreement(runs, confidence);
         match self {
             Self::NotComparable(why) => format!("Not known, since {why}."),
-            Self::Found(doubts) if doubts.is_empty() => {
-                format!(
-                    "None: there is no image on which {}.",
-                    agreement(runs, confidence)
-                )
+            Self::Found { doubts, .. } => match doubts.len() {
+                0 => format!(
+                    "None: there is no image on which {agreement}{}.",
+                    self.lower_bar()
+                ),
+                1 => format!("1 image, on which {agreement}."),
+                count => format!("{count} images, on which {agreement}."),
+            },
+        }
+    }
+
+    /// Where nothing was found: how sure the surest agreement is, and the option that lists it.
+    fn lower_bar(&self) -> String {
+        match self {
+            Self::Found {
+                doubts,
+                surest_other: Some(least),
+            } if doubts.is_empty() => {
+                let bar = (100.0 * least).floor() / 100.0;
+                format!("; the surest agreement has {least:.3}, and `--confidence {bar}` lists it")
             }
-            Self::Found(doubts) => {
-                let images = if doubts.len() == 1 { "image" } else { "images" };
-                format!(
-                    "{} {images}, on which {}.",
-                    doubts.len(),
-                    agreement(runs, confidence)
-                )
-            }
+            _ => String::new(),
         }
     }
 }
@@ -137,11 +154,17 @@ pub fn doubts(runs: &[Compared], confidence: f64) -> Doubts {
             }
         })
         .collect();
-    Doubts::Found(agreed(&answers, confidence))
+    let (doubts, others): (Vec<Doubt>, Vec<Doubt>) =
+        (agreed(&answers).into_iter()).partition(|doubt| doubt.least >= confidence);
+    Doubts::Found {
+        doubts,
+        surest_other: others.iter().map(|doubt| doubt.least).reduce(f64::max),
+    }
 }
 
-/// As [`doubts`], of answers that stand in the order of the images.
-fn agreed(answers: &[Vec<Prediction>], confidence: f64) -> Vec<Doubt> {
+/// The images on which all agree against the label, however sure, of answers that stand in the order of the
+/// images; the most confident answers first.
+fn agreed(answers: &[Vec<Prediction>]) -> Vec<Doubt> {
     let images = answers.iter().map(Vec::len).min().unwrap_or(0);
     let mut found: Vec<Doubt> = (0..images)
         .filter_map(|place| {
@@ -149,9 +172,8 @@ fn agreed(answers: &[Vec<Prediction>], confidence: f64) -> Vec<Doubt> {
                 answers.iter().filter_map(|run| run.get(place)).collect();
             let first = of_image.first()?;
             let (answer, label) = (first.class(), usize::from(first.label));
-            let agree = of_image
-                .iter()
-                .all(|one| one.class() == answer && f64::from(one.confidence()) >= confidence);
+            let agree = of_image.iter().all(|one| one.class() == answer);
+            let sureness = of_image.iter().map(|one| f64::from(one.confidence()));
             let mean = |class: usize| {
                 let of_class = of_image
                     .iter()
@@ -163,6 +185,7 @@ fn agreed(answers: &[Vec<Prediction>], confidence: f64) -> Vec<Doubt> {
                 label: first.label,
                 answer,
                 confidence: mean(answer),
+                least: sureness.fold(1.0, f64::min),
                 of_label: mean(label),
             })
         })
@@ -217,6 +240,7 @@ pub fn section(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::run::CLASSES;
@@ -248,13 +272,39 @@ mod tests {
             answer(3, 1, 3, 0.99),
             answer(4, 1, 2, 0.99),
         ];
-        let found = agreed(&[first.clone(), second.clone()], 0.9);
-        let indices: Vec<usize> = found.iter().map(|doubt| doubt.index).collect();
-        assert_eq!(indices, [4, 0]);
+        let found = agreed(&[first, second]);
+        let sure = |bar: f64| {
+            let sure = found.iter().filter(move |doubt| doubt.least >= bar);
+            sure.map(|doubt| doubt.index).collect::<Vec<_>>()
+        };
+        assert_eq!(sure(0.9), [4, 0]);
         assert_eq!((found[0].answer, found[0].label), (2, 1));
-        assert!((found[1].confidence - 0.935).abs() < 1e-6);
-        assert!((found[1].of_label - 0.065 / 9.0).abs() < 1e-6);
-        assert_eq!(agreed(&[first.clone(), second.clone()], 0.7).len(), 3);
-        assert!(agreed(&[first, second], 0.98).is_empty());
+        let last = found.iter().find(|doubt| doubt.index == 0).unwrap();
+        assert!((last.confidence - 0.935).abs() < 1e-6);
+        assert!((last.of_label - 0.065 / 9.0).abs() < 1e-6);
+        assert_eq!(sure(0.7).len(), 3);
+        assert!(sure(0.98).is_empty());
+    }
+
+    #[test]
+    fn where_no_agreement_is_sure_enough_the_option_that_lists_one_is_named() {
+        let found = |doubts| Doubts::Found {
+            doubts,
+            surest_other: Some(0.7372),
+        };
+        let said = found(Vec::new()).describe(3, 0.9);
+        assert!(
+            said.contains("has 0.737, and `--confidence 0.73` lists it"),
+            "{said}"
+        );
+        let doubt = Doubt {
+            index: 0,
+            label: 1,
+            answer: 2,
+            confidence: 0.95,
+            least: 0.94,
+            of_label: 0.01,
+        };
+        assert!(!found(vec![doubt]).describe(3, 0.9).contains("--confidence"));
     }
 }

@@ -87,6 +87,17 @@ impl Recipe {
             .train_images()
             .saturating_sub(self.validation)
     }
+
+    /// Steps of the optimiser in the whole run.
+    pub fn steps(&self) -> u64 {
+        let images = self.training_images();
+        let steps_per_epoch = if self.data.drop_last {
+            images / self.batch_size.max(1)
+        } else {
+            images.div_ceil(self.batch_size.max(1))
+        };
+        (self.epochs * steps_per_epoch as f64).ceil() as u64
+    }
 }
 
 /// Which weights a run keeps as its result (`select`).
@@ -289,7 +300,8 @@ impl Role {
 /// How the learning rate moves over the run (`[schedule]`).
 ///
 /// `warmup` is the fraction of all steps, in [0, 1), during which the rate rises linearly from 0 to its
-/// peak, `optimizer.lr`. `final` is the last step's rate as a fraction of the peak, from 0 to 1.
+/// peak, `optimizer.lr`. `final` is the rate towards which it
+/// falls, as a fraction of the peak, from 0 to 1: that of the step after the last.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ScheduleSpec {
     /// The peak to the end.
@@ -310,14 +322,14 @@ pub enum ScheduleSpec {
     Cosine {
         /// Fraction of the steps that warm up.
         warmup: f64,
-        /// The last rate, as a fraction of the peak.
+        /// The rate towards which it falls, as a fraction of the peak.
         final_fraction: f64,
     },
     /// A straight line from the peak to the final rate.
     Linear {
         /// Fraction of the steps that warm up.
         warmup: f64,
-        /// The last rate, as a fraction of the peak.
+        /// The rate towards which it falls, as a fraction of the peak.
         final_fraction: f64,
     },
     /// Straight lines between points.
@@ -330,7 +342,7 @@ pub enum ScheduleSpec {
     OneCycle {
         /// Fraction of the steps that rise.
         warmup: f64,
-        /// The last rate, as a fraction of the peak.
+        /// The rate towards which it falls, as a fraction of the peak.
         final_fraction: f64,
     },
 }

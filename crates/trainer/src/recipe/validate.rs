@@ -221,20 +221,62 @@ fn loss(document: &Document) -> Result<LossSpec, RecipeError> {
 }
 
 fn average(document: &Document) -> Result<AverageSpec, RecipeError> {
-    Ok(AverageSpec {
+    let average = AverageSpec {
         decay: unit(document, "average.decay", 0.0)?,
         every_steps: document.count("average.every_steps", 1, 1)?,
+    };
+    if average.decay > 0.0 {
+        return Ok(average);
+    }
+    let key = "average.every_steps";
+    without_effect(document, key, average.every_steps != 1, "average.decay")?;
+    Ok(AverageSpec {
+        every_steps: 1,
+        ..average
     })
 }
 
 fn lookahead(document: &Document) -> Result<LookaheadSpec, RecipeError> {
-    Ok(LookaheadSpec {
-        every_steps: document.count("lookahead.every_steps", 0, 0)?,
-        decay: unit(document, "lookahead.decay", 0.5)?,
-        power: document.number("lookahead.power", 0.0, "from 0 to 100", |value| {
+    let plain = LookaheadSpec {
+        every_steps: 0,
+        decay: 0.5,
+        power: 0.0,
+    };
+    let lookahead = LookaheadSpec {
+        every_steps: document.count("lookahead.every_steps", plain.every_steps, 0)?,
+        decay: unit(document, "lookahead.decay", plain.decay)?,
+        power: document.number("lookahead.power", plain.power, "from 0 to 100", |value| {
             (0.0..=100.0).contains(&value)
         })?,
-    })
+    };
+    if lookahead.every_steps > 0 {
+        return Ok(lookahead);
+    }
+    for (key, differs) in [
+        ("lookahead.decay", lookahead.decay != plain.decay),
+        ("lookahead.power", lookahead.power != plain.power),
+    ] {
+        without_effect(document, key, differs, "lookahead.every_steps")?;
+    }
+    Ok(plain)
+}
+
+/// Refuses `key` where it `differs` from its default and `switch`, which is 0, leaves it without an effect.
+/// That the command line has switched off what a file describes is no mistake.
+fn without_effect(
+    document: &Document,
+    key: &str,
+    differs: bool,
+    switch: &str,
+) -> Result<(), RecipeError> {
+    let passed_over = document.is_override(switch) && !document.is_override(key);
+    if !differs || passed_over {
+        return Ok(());
+    }
+    Err(document.conflict(
+        &[key],
+        format!("`{key}` has no effect while `{switch}` is 0; remove it, or set `{switch}`"),
+    ))
 }
 
 fn checkpoint(document: &Document) -> Result<CheckpointSpec, RecipeError> {
@@ -296,14 +338,27 @@ fn check_hold_out(document: &Document, recipe: &Recipe) -> Result<(), RecipeErro
     Ok(())
 }
 
-/// Checks that what is selected is kept, and that what is kept is selected.
+/// Checks that what is selected is kept, that what is kept is selected, and that it moves at all.
 fn check_average(document: &Document, recipe: &Recipe) -> Result<(), RecipeError> {
-    let kept = recipe.average.decay > 0.0;
-    if (recipe.select == Select::Average) == kept {
-        return Ok(());
+    if (recipe.select == Select::Average) != (recipe.average.decay > 0.0) {
+        return Err(document.conflict(
+            &["select", "average.decay"],
+            "`select` = \"average\" and `average.decay` above 0 belong together; set both, or neither",
+        ));
     }
-    Err(document.conflict(
-        &["select", "average.decay"],
-        "`select` = \"average\" and `average.decay` above 0 belong together; set both, or neither",
-    ))
+    let steps = recipe.steps();
+    for (key, every) in [
+        ("average.every_steps", recipe.average.every_steps),
+        ("lookahead.every_steps", recipe.lookahead.every_steps),
+    ] {
+        if every as u64 > steps {
+            return Err(document.conflict(
+                &[key],
+                format!(
+                    "`{key}` is {every}, but the run ends after {steps} steps, before the first of them; lower it"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }

@@ -11,6 +11,10 @@ use crate::statistics::mean_and_deviation;
 pub struct Row {
     /// The values, as texts for `--set`.
     pub settings: Vec<String>,
+    /// Mean accuracy on the hold-out, from 0 to 1, by which settings are chosen; nothing without a hold-out.
+    pub mean_valid: Option<f64>,
+    /// Its standard deviation.
+    pub deviation_valid: Option<f64>,
     /// Mean test accuracy, from 0 to 1; nothing before a run is finished.
     pub mean: Option<f64>,
     /// Its standard deviation over the seeds, with n - 1; nothing with one run.
@@ -35,11 +39,13 @@ pub fn collect(plan: &Plan) -> Result<Vec<Row>, RunError> {
     plan.tasks
         .chunk_by(|a, b| a.settings == b.settings)
         .map(|tasks| {
-            let (mut accuracies, mut augmented) = (Vec::new(), Vec::new());
+            let (mut held_out, mut accuracies, mut augmented) =
+                (Vec::new(), Vec::new(), Vec::new());
             let mut failed = 0;
             for task in tasks {
                 match task.state()? {
                     State::Finished(result) => {
+                        held_out.extend(result.valid_accuracy);
                         accuracies.extend(result.test_accuracy);
                         augmented.extend(result.test_accuracy_tta);
                     }
@@ -47,17 +53,25 @@ pub fn collect(plan: &Plan) -> Result<Vec<Row>, RunError> {
                     State::New | State::Begun => {}
                 }
             }
-            let found = mean_and_deviation(&accuracies);
-            let with_views = mean_and_deviation(&augmented);
+            let figures = |accuracies: &[f64]| {
+                let found = mean_and_deviation(accuracies);
+                let mean = found.map(|(mean, _)| mean);
+                (mean, found.and_then(|(_, deviation)| deviation))
+            };
+            let (mean_valid, deviation_valid) = figures(&held_out);
+            let (mean, deviation) = figures(&accuracies);
+            let (mean_tta, deviation_tta) = figures(&augmented);
             Ok(Row {
                 settings: tasks
                     .first()
                     .map(|task| task.settings.clone())
                     .unwrap_or_default(),
-                mean: found.map(|(mean, _)| mean),
-                deviation: found.and_then(|(_, deviation)| deviation),
-                mean_tta: with_views.map(|(mean, _)| mean),
-                deviation_tta: with_views.and_then(|(_, deviation)| deviation),
+                mean_valid,
+                deviation_valid,
+                mean,
+                deviation,
+                mean_tta,
+                deviation_tta,
                 n: accuracies.len(),
                 missing: tasks.len() - accuracies.len(),
                 failed,

@@ -93,7 +93,12 @@ impl Averages {
         }
         if let Some(average) = self.average.take() {
             let AverageSpec { decay, every_steps } = self.average_spec;
-            self.average = Some(if due(every_steps) {
+            // The average begins at its first update, as PyTorch's does: the weights before it would
+            // stay in it for as long as any others, and the first ones are random. Until then it is
+            // the network that trains.
+            self.average = Some(if step <= every_steps as u64 {
+                learner.model().valid()
+            } else if due(every_steps) {
                 moved(average, &learner.model(), decay)
             } else {
                 average

@@ -164,3 +164,52 @@ impl Optimizer for Sgd {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Loshchilov and Hutter, 2019, arXiv:1711.05101, algorithm 2, with PyTorch's decay by the rate.
+    #[test]
+    fn adamw_takes_the_steps_of_its_paper() {
+        let spec = OptimizerSpec::AdamW {
+            lr: 0.01,
+            beta1: 0.8,
+            beta2: 0.95,
+            epsilon: 1e-3,
+            weight_decay: 0.1,
+            decay_norm_and_bias: true,
+        };
+        let Algorithm::AdamW(adamw) = of(&spec) else {
+            unreachable!("AdamW is asked for");
+        };
+        let adamw = adamw.build();
+        #[allow(deprecated)]
+        let device = Device::ndarray();
+        let start = [0.5_f64, -2.0, 0.001];
+        let mut weight = Tensor::<1>::from_data(start.map(|w| w as f32), &device);
+        let (mut expected, mut first, mut second) = (start, [0.0; 3], [0.0; 3]);
+        let mut state = None;
+        for step in 1..=20 {
+            let gradients = [0.3, -0.01 * f64::from(step), 2.0 / f64::from(step)];
+            let gradient = Tensor::from_data(gradients.map(|g| g as f32), &device);
+            (weight, state) = adamw.step(0.01, weight, gradient, state);
+            for (place, gradient) in gradients.into_iter().enumerate() {
+                first[place] = 0.8 * first[place] + 0.2 * gradient;
+                second[place] = 0.95 * second[place] + 0.05 * gradient * gradient;
+                let mean = first[place] / (1.0 - 0.8_f64.powi(step));
+                let square = second[place] / (1.0 - 0.95_f64.powi(step));
+                let w = expected[place] * (1.0 - 0.01 * 0.1);
+                expected[place] = w - 0.01 * mean / (square.sqrt() + 1e-3);
+            }
+        }
+        let found: Vec<f32> = weight.into_data().try_to_vec().unwrap();
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!(
+                (f64::from(found) - expected).abs() < 1e-6,
+                "{found} {expected}"
+            );
+        }
+    }
+}

@@ -243,6 +243,31 @@ fn wrong_values_of_these_keys_are_refused_at_their_place() {
         ("average.decay = 1".to_owned(), "at least 0 and below 1"),
         ("average.every_steps = 0".to_owned(), "at least 1"),
         ("lookahead.decay = 1".to_owned(), "at least 0 and below 1"),
+        (
+            "average.every_steps = 3".to_owned(),
+            "x.toml:1:23: `average.every_steps` has no effect while `average.decay` is 0",
+        ),
+        (
+            "lookahead.decay = 0.9".to_owned(),
+            "`lookahead.decay` has no effect while `lookahead.every_steps` is 0",
+        ),
+        (
+            "lookahead.power = 3".to_owned(),
+            "`lookahead.power` has no effect",
+        ),
+        (
+            "epochs = 0.5\nlookahead.every_steps = 177".to_owned(),
+            "`lookahead.every_steps` is 177, but the run ends after 176 steps",
+        ),
+        (
+            "epochs = 1\nselect = \"average\"\naverage = { decay = 0.9, every_steps = 353 }"
+                .to_owned(),
+            "`average.every_steps` is 353, but the run ends after 352 steps",
+        ),
+        (
+            "schedule = { name = \"piecewise\", points = [[0, 0], [1, 0]] }".to_owned(),
+            "are all 0",
+        ),
         ("lookahead.power = -1".to_owned(), "from 0 to 100"),
         (
             "validation = 0\nearly_stopping.patience = 2".to_owned(),

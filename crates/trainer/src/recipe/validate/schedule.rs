@@ -110,5 +110,10 @@ fn points(document: &Document) -> Result<Vec<[f64; 2]>, RecipeError> {
     if points.last().is_none_or(|last| last[0] < 1.0) {
         return Err(entry.invalid(format!("the last point of `{KEY}` must be at 1")));
     }
+    if points.iter().all(|point| point[1] == 0.0) {
+        return Err(entry.invalid(format!(
+            "the fractions of `{KEY}` are all 0, so that nothing would be trained; raise one"
+        )));
+    }
     Ok(points)
 }
