@@ -23,13 +23,15 @@ use crate::random::{Purpose, Stream};
 use crate::record::{CHANNELS, IMAGE_BYTES, PLANE_BYTES, SIZE};
 
 pub use mix::Mix;
+pub(crate) use mix::Partners;
 pub use placement::Placement;
 pub use trivial::{Operation, STRENGTHS};
 pub use view::View;
 
 /// One kind of augmentation. What it does to an image is a pure function of (seed, epoch, index),
 /// where the index is the image's place in the whole set: a hold-out or another batch size
-/// changes nothing.
+/// changes nothing. With one exception: an image that is held out is mixed into no other. Where mixup
+/// or CutMix drew it, another is drawn in its place, and the share stays.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Augmentation {
     /// Surrounds the image with a border of `padding` pixels and takes a 32 by 32 window of it, at
