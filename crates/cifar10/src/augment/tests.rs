@@ -53,31 +53,72 @@ fn what_repeats_what_is_out_of_range_and_what_is_out_of_order_is_refused() {
     };
     assert_eq!(problem(&ALL[..8]), None);
     assert_eq!(problem(&[black(32), Augmentation::Flip]), None);
-    for (list, word) in [
-        (vec![black(4), black(2)], "repeats"),
+    for (list, words) in [
+        (
+            vec![black(4), black(2)],
+            "`crop` stands twice; leave one of the two out",
+        ),
         (
             vec![Augmentation::Flip, Augmentation::AlternatingFlip],
-            "repeats",
+            "`flip` stands twice; leave one of the two out",
         ),
-        (vec![ALL[7], Augmentation::CutMix { alpha: 1.0 }], "repeats"),
-        (vec![ALL[6], Augmentation::Flip], "must stand before"),
-        (vec![ALL[7], ALL[6]], "must stand before"),
-        (vec![black(33)], "range"),
+        (
+            vec![ALL[7], ALL[9]],
+            "`mixup` and `cutmix` both mix images, which happens once; leave one of the two out",
+        ),
+        (
+            vec![ALL[6], Augmentation::Flip],
+            "`flip` must stand before `cutout`: bytes are changed first, then a square is cut out, \
+             then images are mixed; move it forward",
+        ),
+        (
+            vec![ALL[7], ALL[6]],
+            "`cutout` must stand before `mixup`: bytes are changed first, then a square is cut out, \
+             then images are mixed; move it forward",
+        ),
+        (
+            vec![black(33)],
+            "`crop` pads by at most 32 pixels, found 33: a window beyond shows nothing of the image; \
+             lower `padding`",
+        ),
         (
             vec![Augmentation::Crop {
                 padding: 32,
                 border: Border::Reflect,
             }],
-            "range",
+            "`crop` pads by at most 31 pixels over a border that reflects, found 32: the reflection \
+             has no more; lower `padding` or take the border `zero`",
         ),
-        (vec![Augmentation::Translate { pixels: 32 }], "range"),
-        (vec![Augmentation::Cutout { size: 0 }], "range"),
-        (vec![Augmentation::Brightness { strength: 1.5 }], "range"),
-        (vec![Augmentation::Mixup { alpha: f64::NAN }], "range"),
+        (
+            vec![Augmentation::Translate { pixels: 32 }],
+            "`translate` moves by at most 31 pixels, found 32: the reflection has no more; lower \
+             `pixels`",
+        ),
+        (
+            vec![Augmentation::Cutout { size: 0 }],
+            "`cutout` needs a `size` from 1 to 32 pixels, found 0; give one of these",
+        ),
+        (
+            vec![Augmentation::Brightness { strength: 1.5 }],
+            "`brightness` needs a `strength` from 0 to 1, found 1.5; give one of these",
+        ),
+        (
+            vec![Augmentation::Contrast { strength: -0.1 }],
+            "`contrast` needs a `strength` from 0 to 1, found -0.1; give one of these",
+        ),
+        (
+            vec![Augmentation::Mixup { alpha: f64::NAN }],
+            "`mixup` needs an `alpha` above 0 and at most 100, found NaN; give one of these",
+        ),
+        (
+            vec![Augmentation::CutMix { alpha: 0.0 }],
+            "`cutmix` needs an `alpha` above 0 and at most 100, found 0; give one of these",
+        ),
     ] {
-        let found = problem(&list).unwrap_or_default();
-        assert!(found.contains(word), "{list:?}: {found}");
+        assert_eq!(problem(&list).as_deref(), Some(words), "{list:?}");
     }
+    let twice = [Augmentation::TrivialAugment; 2];
+    assert!(problem(&twice).is_some_and(|words| words.starts_with("`trivial_augment` stands")));
 }
 
 #[test]
