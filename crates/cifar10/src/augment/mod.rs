@@ -67,8 +67,10 @@ pub enum Augmentation {
     /// One of fourteen operations at one of 31 strengths (Müller and Hutter, 2021,
     /// arXiv:2103.10158), as torchvision's `TrivialAugmentWide`.
     TrivialAugment,
-    /// Sets a square inside the image, at any place with equal probability, to the normalised 0
-    /// (DeVries and Taylor, 2017, arXiv:1708.04552).
+    /// Sets a square to the normalised 0. It lies wholly inside the image, at any place with equal
+    /// probability, as in the airbench trainings (Jordan, 2024, arXiv:2404.00498). The square of DeVries
+    /// and Taylor (2017, arXiv:1708.04552) has its middle anywhere and may hang over the edge, so that less
+    /// of an image is cut out on average.
     Cutout {
         /// Side of the square in pixels, from 1 to 32.
         size: usize,
