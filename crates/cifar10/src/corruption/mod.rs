@@ -151,8 +151,9 @@ impl Corruption {
         })
     }
 
-    /// Those of `images` whose indices lie in `range` corrupted, with their labels. Threads share the
-    /// work, and the result does not depend on how many. Indices beyond the end are passed over.
+    /// Those of `images` whose indices lie in `range` corrupted, with their labels. As many `threads` share
+    /// the work, or one a core where they are 0, and the result does not depend on how many. Indices beyond
+    /// the end are passed over.
     #[must_use]
     pub fn apply_to(
         self,
@@ -160,6 +161,7 @@ impl Corruption {
         range: Range<usize>,
         severity: Severity,
         seed: u64,
+        threads: usize,
     ) -> Images {
         let range = range.start.min(images.len())..range.end.min(images.len());
         let (clean, _) = images.pixels().as_chunks::<IMAGE_BYTES>();
@@ -167,7 +169,10 @@ impl Corruption {
         let labels = images.labels().get(range.clone()).unwrap_or_default();
         let mut pixels = vec![0; clean.len() * IMAGE_BYTES];
         let (corrupted, _) = pixels.as_chunks_mut::<IMAGE_BYTES>();
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = match threads {
+            0 => thread::available_parallelism().map_or(1, NonZero::get),
+            threads => threads,
+        };
         let share = clean.len().div_ceil(threads).max(1);
         thread::scope(|scope| {
             let shares = clean.chunks(share).zip(corrupted.chunks_mut(share));

@@ -78,7 +78,7 @@ fn a_set_is_its_images_one_by_one_and_keeps_their_labels() {
     for corruption in [Corruption::ShotNoise, Corruption::JpegCompression] {
         let severity = Severity::ALL[2];
         for range in [0..images.len(), 3..20, 22..40] {
-            let part = corruption.apply_to(&images, range.clone(), severity, 9);
+            let part = corruption.apply_to(&images, range.clone(), severity, 9, 2);
             assert_eq!(part.len(), range.end.min(images.len()) - range.start);
             for (place, index) in range.take(part.len()).enumerate() {
                 let (image, label) = images.get(index).unwrap();
@@ -90,9 +90,19 @@ fn a_set_is_its_images_one_by_one_and_keeps_their_labels() {
     let none = Images::new(Vec::new(), Vec::new()).unwrap();
     assert!(
         Corruption::Fog
-            .apply_to(&none, 0..5, Severity::ALL[0], 0)
+            .apply_to(&none, 0..5, Severity::ALL[0], 0, 0)
             .is_empty()
     );
+}
+
+#[test]
+fn a_set_is_the_same_by_any_number_of_threads() {
+    let images = generate(Part::Test, 23, 1);
+    let by = |threads| Corruption::GlassBlur.apply_to(&images, 2..21, Severity::ALL[3], 9, threads);
+    let alone = by(1);
+    for threads in [0, 2, 3, 7, 19, 100] {
+        assert!(by(threads) == alone, "{threads} threads");
+    }
 }
 
 /// The mean distance over a few images.
