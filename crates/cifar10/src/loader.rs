@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::augment::{self, Augmentation, Border, Mix, Place, View};
+use crate::augment::{self, Augmentation, Border, Mix, Partners, Place, View};
 use crate::dataset::Images;
 use crate::error::Error;
 use crate::normalize::Normalization;
@@ -109,6 +109,7 @@ pub struct Seen {
 pub struct Loader {
     images: Images,
     indices: Arc<[usize]>,
+    partners: Partners,
     config: Arc<LoaderConfig>,
     tables: Arc<[[f32; 256]; CHANNELS]>,
 }
@@ -138,6 +139,7 @@ impl Loader {
         }
         augment::validate(&config.augmentations)?;
         Ok(Self {
+            partners: Partners::new(Arc::clone(&indices), images.len()),
             images,
             indices,
             tables: Arc::new(config.normalization.tables()),
@@ -272,13 +274,10 @@ impl Epoch {
         let (outputs, _) = batch.images.as_chunks_mut::<IMAGE_BYTES>();
         for (&index, output) in indices.iter().zip(outputs) {
             batch.labels.push(self.image(index, output)?);
-            let all = &self.loader.indices;
-            let mix = Mix::draw(&config.augmentations, self.place(index), all.len());
-            if let Some(mix) = mix
-                && let Some(other) = all.get(mix.other)
-            {
+            let partners = &self.loader.partners;
+            if let Some(mix) = Mix::draw(&config.augmentations, self.place(index), partners) {
                 let mut pixels = [0.0; IMAGE_BYTES];
-                batch.other_labels.push(self.image(*other, &mut pixels)?);
+                batch.other_labels.push(self.image(mix.other, &mut pixels)?);
                 batch.shares.push(mix.share);
                 mix.apply(output, &pixels);
             }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use cifar10::augment::Placement;
 use cifar10::record::IMAGE_BYTES;
@@ -92,6 +92,48 @@ fn an_image_is_augmented_alike_in_every_batch_size_and_subset() {
     let part = Loader::new(images(100), vec![42, 7, 99], config).unwrap();
     for index in [7, 42, 99] {
         assert!(image_of(&whole, index) == image_of(&part, index));
+    }
+}
+
+#[test]
+fn a_hold_out_changes_the_mixture_of_images_only_where_it_takes_the_one_mixed_in() {
+    for augmentation in [
+        Augmentation::Mixup { alpha: 0.5 },
+        Augmentation::CutMix { alpha: 1.0 },
+    ] {
+        let seen = |held_out: usize| {
+            let config = LoaderConfig {
+                augmentations: vec![Augmentation::Flip, augmentation],
+                ..LoaderConfig::training(32, 0)
+            };
+            let listed: Vec<usize> = (0..200).filter(|index| index % 10 != held_out).collect();
+            let loader = Loader::new(images(200), listed, config).unwrap();
+            let mut seen = HashMap::new();
+            for batch in all_batches(&loader, 3) {
+                let images = batch.images.chunks_exact(IMAGE_BYTES).map(<[f32]>::to_vec);
+                let mixed = batch.other_labels.into_iter().zip(batch.shares);
+                seen.extend(batch.indices.into_iter().zip(images.zip(mixed)));
+            }
+            seen
+        };
+        let (one, other) = (seen(3), seen(8));
+        let both: Vec<_> = one
+            .iter()
+            .filter(|(index, _)| other.contains_key(index))
+            .collect();
+        assert_eq!(both.len(), 160);
+        let mut alike = 0;
+        for (index, (image, (label, share))) in both {
+            let (image_too, (label_too, share_too)) = &other[index];
+            assert_eq!(share, share_too, "{augmentation:?}, image {index}");
+            // A synthetic image's class is its index modulo ten, so that the label says who was held out.
+            assert!(label != &3 && label_too != &8);
+            if label != &8 && label_too != &3 {
+                assert!(image == image_too, "{augmentation:?}, image {index}");
+                alike += 1;
+            }
+        }
+        assert!(alike > 100, "{augmentation:?}: {alike}");
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Subject<'a> {
     pub config: &'a LoaderConfig,
     /// The views of each image whose answers are averaged.
     pub tta: Tta,
+    /// Threads that corrupt images; 0 for one a core. No figure depends on it.
+    pub threads: usize,
 }
 
 /// The accuracies under one corruption.
@@ -97,7 +99,8 @@ impl Subject<'_> {
             if stop() {
                 return Err(EvaluationError::Interrupted);
             }
-            let images = corruption.apply_to(self.test, first..first + IMAGES, severity, SEED);
+            let range = first..first + IMAGES;
+            let images = corruption.apply_to(self.test, range, severity, SEED, self.threads);
             let loader = Loader::all(images, self.config.clone())?;
             let predictions = evaluation::predict_beside(
                 self.network,

@@ -1,15 +1,66 @@
 //! Mixup and CutMix: another image of the same epoch in an image.
+//!
+//! Which one is drawn of the whole set, so that a hold-out changes what is mixed into few images only.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Augmentation, Place};
-use crate::random::Purpose;
+use crate::random::{Purpose, Stream};
 use crate::record::{IMAGE_BYTES, PLANE_BYTES, SIZE};
+
+/// Images that are drawn of the whole set before one is drawn of the list alone. Where the list holds a
+/// tenth of the set, one image in 38,000 needs more.
+const DRAWS: usize = 100;
+
+/// The images that may be mixed in: those of a loader, as a part of their set.
+#[derive(Debug, Clone)]
+pub(crate) struct Partners {
+    listed: Arc<[usize]>,
+    /// How many images the whole set has.
+    all: u32,
+    /// A bit an image of the set: whether it is listed.
+    bits: Arc<[u64]>,
+}
+
+impl Partners {
+    /// The images that `listed` names of a set of `all`.
+    pub(crate) fn new(listed: Arc<[usize]>, all: usize) -> Self {
+        let mut bits = vec![0_u64; all.div_ceil(u64::BITS as usize)];
+        for index in listed.iter() {
+            if let Some(word) = bits.get_mut(index / u64::BITS as usize) {
+                *word |= 1 << (index % u64::BITS as usize);
+            }
+        }
+        Self {
+            listed,
+            all: u32::try_from(all).unwrap_or(u32::MAX),
+            bits: bits.into(),
+        }
+    }
+
+    fn holds(&self, index: usize) -> bool {
+        let word = self.bits.get(index / u64::BITS as usize);
+        word.is_some_and(|word| word >> (index % u64::BITS as usize) & 1 == 1)
+    }
+
+    /// Draws one. Since images are drawn of the whole set until one is listed, another list that holds the
+    /// first one drawn gives that one too. A list that is a small part of the set might be missed for long,
+    /// so that the last draw is of the list alone.
+    fn draw(&self, stream: &mut Stream) -> Option<usize> {
+        let mut drawn = (0..DRAWS).map(|_| stream.below(self.all) as usize);
+        let found = drawn.find(|index| self.holds(*index));
+        found.or_else(|| {
+            let listed = u32::try_from(self.listed.len()).unwrap_or(u32::MAX);
+            self.listed.get(stream.below(listed) as usize).copied()
+        })
+    }
+}
 
 /// What is mixed into an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mix {
-    /// The other image's place in the loader's list.
+    /// The other image's place in the whole set.
     pub other: usize,
     /// The image's own share, from 0 to 1; the rest is the other's.
     pub share: f32,
@@ -19,38 +70,30 @@ pub struct Mix {
 
 impl Mix {
     /// Draws what is mixed into the image at `place`, if `augmentations` mix and there is an image.
+    ///
+    /// The other image is drawn last, so that how often it is drawn again, which depends on the list,
+    /// changes neither share nor box.
     pub(crate) fn draw(
         augmentations: &[Augmentation],
         place: Place,
-        images: usize,
+        partners: &Partners,
     ) -> Option<Self> {
         let last = *augmentations.last()?;
         let (Augmentation::Mixup { alpha } | Augmentation::CutMix { alpha }) = last else {
             return None;
         };
         let mut stream = place.stream(Purpose::Mix);
-        let other = stream.below(u32::try_from(images).unwrap_or(u32::MAX)) as usize;
         let share = stream.beta(alpha);
-        if matches!(last, Augmentation::Mixup { .. }) {
-            let share = share as f32;
-            return Some(Self {
-                other,
-                share,
-                pasted: None,
-            });
-        }
-        // The box has the image's proportions and may lie partly outside; what is inside counts.
-        let half = (SIZE as f64 * (1.0 - share).sqrt()) as usize / 2;
-        let pasted = [(); 2].map(|()| {
-            let centre = stream.below(SIZE as u32) as usize;
-            centre.saturating_sub(half)..(centre + half).min(SIZE)
-        });
-        let area = pasted.iter().map(Range::len).product::<usize>();
-        let share = 1.0 - area as f32 / PLANE_BYTES as f32;
+        let (share, pasted) = if matches!(last, Augmentation::Mixup { .. }) {
+            (share as f32, None)
+        } else {
+            let (share, pasted) = draw_box(share, &mut stream);
+            (share, Some(pasted))
+        };
         Some(Self {
-            other,
+            other: partners.draw(&mut stream)?,
             share,
-            pasted: Some(pasted),
+            pasted,
         })
     }
 
@@ -70,4 +113,16 @@ impl Mix {
             }
         }
     }
+}
+
+/// Draws the box that leaves `share` of an image: what is left in truth, and the box's columns and rows. It
+/// has the image's proportions and may lie partly outside; what is inside counts.
+fn draw_box(share: f64, stream: &mut Stream) -> (f32, [Range<usize>; 2]) {
+    let half = (SIZE as f64 * (1.0 - share).sqrt()) as usize / 2;
+    let pasted = [(); 2].map(|()| {
+        let centre = stream.below(SIZE as u32) as usize;
+        centre.saturating_sub(half)..(centre + half).min(SIZE)
+    });
+    let area = pasted.iter().map(Range::len).product::<usize>();
+    (1.0 - area as f32 / PLANE_BYTES as f32, pasted)
 }

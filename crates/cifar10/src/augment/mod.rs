@@ -23,13 +23,15 @@ use crate::random::{Purpose, Stream};
 use crate::record::{CHANNELS, IMAGE_BYTES, PLANE_BYTES, SIZE};
 
 pub use mix::Mix;
+pub(crate) use mix::Partners;
 pub use placement::Placement;
 pub use trivial::{Operation, STRENGTHS};
 pub use view::View;
 
 /// One kind of augmentation. What it does to an image is a pure function of (seed, epoch, index),
 /// where the index is the image's place in the whole set: a hold-out or another batch size
-/// changes nothing.
+/// changes nothing. With one exception: an image that is held out is mixed into no other. Where mixup
+/// or CutMix drew it, another is drawn in its place, and the share stays.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Augmentation {
     /// Surrounds the image with a border of `padding` pixels and takes a 32 by 32 window of it, at
@@ -65,8 +67,10 @@ pub enum Augmentation {
     /// One of fourteen operations at one of 31 strengths (Müller and Hutter, 2021,
     /// arXiv:2103.10158), as torchvision's `TrivialAugmentWide`.
     TrivialAugment,
-    /// Sets a square inside the image, at any place with equal probability, to the normalised 0
-    /// (DeVries and Taylor, 2017, arXiv:1708.04552).
+    /// Sets a square to the normalised 0. It lies wholly inside the image, at any place with equal
+    /// probability, as in the airbench trainings (Jordan, 2024, arXiv:2404.00498). The square of DeVries
+    /// and Taylor (2017, arXiv:1708.04552) has its middle anywhere and may hang over the edge, so that less
+    /// of an image is cut out on average.
     Cutout {
         /// Side of the square in pixels, from 1 to 32.
         size: usize,
@@ -120,48 +124,90 @@ impl Augmentation {
         }
     }
 
-    /// What is wrong with its numbers.
+    /// Its name in a recipe.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Crop { .. } => "crop",
+            Self::Translate { .. } => "translate",
+            Self::Flip | Self::AlternatingFlip => "flip",
+            Self::Brightness { .. } => "brightness",
+            Self::Contrast { .. } => "contrast",
+            Self::TrivialAugment => "trivial_augment",
+            Self::Cutout { .. } => "cutout",
+            Self::Mixup { .. } => "mixup",
+            Self::CutMix { .. } => "cutmix",
+        }
+    }
+
+    /// What is wrong with its numbers, which values are right, and what to change.
     fn problem(&self) -> Option<String> {
-        let ok = match *self {
-            Self::Crop { padding, border } => {
-                padding <= SIZE - usize::from(border == Border::Reflect)
+        const REFLECTED: usize = SIZE - 1;
+        let words = match *self {
+            Self::Crop {
+                padding,
+                border: Border::Black,
+            } if padding > SIZE => format!(
+                "pads by at most {SIZE} pixels, found {padding}: a window beyond shows nothing of \
+                 the image; lower `padding`"
+            ),
+            Self::Crop {
+                padding,
+                border: Border::Reflect,
+            } if padding > REFLECTED => format!(
+                "pads by at most {REFLECTED} pixels over a border that reflects, found {padding}: \
+                 the reflection has no more; lower `padding` or take the border `zero`"
+            ),
+            Self::Translate { pixels } if pixels > REFLECTED => format!(
+                "moves by at most {REFLECTED} pixels, found {pixels}: the reflection has no more; \
+                 lower `pixels`"
+            ),
+            Self::Brightness { strength } | Self::Contrast { strength }
+                if !(0.0..=1.0).contains(&strength) =>
+            {
+                format!("needs a `strength` from 0 to 1, found {strength}; give one of these")
             }
-            Self::Translate { pixels } => pixels < SIZE,
-            Self::Brightness { strength } | Self::Contrast { strength } => {
-                (0.0..=1.0).contains(&strength)
+            Self::Cutout { size } if !(1..=SIZE).contains(&size) => {
+                format!("needs a `size` from 1 to {SIZE} pixels, found {size}; give one of these")
             }
-            Self::Cutout { size } => (1..=SIZE).contains(&size),
-            Self::Mixup { alpha } | Self::CutMix { alpha } => alpha > 0.0 && alpha <= 100.0,
-            Self::Flip | Self::AlternatingFlip | Self::TrivialAugment => true,
+            Self::Mixup { alpha } | Self::CutMix { alpha } if !(alpha > 0.0 && alpha <= 100.0) => {
+                format!(
+                    "needs an `alpha` above 0 and at most 100, found {alpha}; give one of these"
+                )
+            }
+            _ => return None,
         };
-        (!ok).then(|| format!("{self:?} is out of its range"))
+        Some(format!("`{}` {words}", self.name()))
     }
 }
 
-/// Says what is wrong with a list of augmentations: a kind that repeats, one flip and another, two
-/// mixtures, a number out of range, or an order that cannot be kept.
+/// Says what is wrong with a list of augmentations, and what to change: a kind that repeats, one flip and
+/// another, two mixtures, a number out of range, or an order that cannot be kept. Kinds and numbers are named
+/// as a recipe names them.
 #[must_use]
 pub fn problem(augmentations: &[Augmentation]) -> Option<String> {
     for (index, augmentation) in augmentations.iter().enumerate() {
-        let same_kind = |other: &&Augmentation| {
-            let alike = std::mem::discriminant(*other) == std::mem::discriminant(augmentation);
-            let mixtures = other.stage() == Stage::Mix && augmentation.stage() == Stage::Mix;
-            let flip = |one: &Augmentation| {
-                matches!(one, Augmentation::Flip | Augmentation::AlternatingFlip)
-            };
-            alike || mixtures || (flip(other) && flip(augmentation))
-        };
+        let name = augmentation.name();
         let earlier = augmentations.iter().take(index);
-        if let Some(other) = earlier.clone().find(same_kind) {
-            return Some(format!("{augmentation:?} repeats what {other:?} does"));
+        if earlier.clone().any(|other| other.name() == name) {
+            return Some(format!("`{name}` stands twice; leave one of the two out"));
+        }
+        let mixture = |other: &&Augmentation| {
+            other.stage() == Stage::Mix && augmentation.stage() == Stage::Mix
+        };
+        if let Some(other) = earlier.clone().find(mixture) {
+            return Some(format!(
+                "`{}` and `{name}` both mix images, which happens once; leave one of the two out",
+                other.name()
+            ));
         }
         if let Some(other) = earlier
             .clone()
             .find(|one| one.stage() > augmentation.stage())
         {
             return Some(format!(
-                "{augmentation:?} must stand before {other:?}: bytes are changed first, then a \
-                 square is cut out, then images are mixed"
+                "`{name}` must stand before `{}`: bytes are changed first, then a square is cut \
+                 out, then images are mixed; move it forward",
+                other.name()
             ));
         }
         if let Some(problem) = augmentation.problem() {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::normalize::Normalization;
 
-const ALL: [Augmentation; 9] = [
+const ALL: [Augmentation; 10] = [
     Augmentation::Crop {
         padding: 4,
         border: Border::Reflect,
@@ -16,6 +16,7 @@ const ALL: [Augmentation; 9] = [
     Augmentation::Cutout { size: 12 },
     Augmentation::Mixup { alpha: 0.2 },
     Augmentation::Flip,
+    Augmentation::CutMix { alpha: 1.0 },
 ];
 
 fn noise_image(index: u64) -> [u8; IMAGE_BYTES] {
@@ -30,6 +31,11 @@ fn place(epoch: u64, index: u64) -> Place {
         epoch,
         index,
     }
+}
+
+/// The images of `listed`, of a set of a hundred.
+fn partners(listed: impl IntoIterator<Item = usize>) -> Partners {
+    Partners::new(listed.into_iter().collect(), 100)
 }
 
 fn applied(augmentations: &[Augmentation], place: Place) -> Vec<f32> {
@@ -47,38 +53,84 @@ fn what_repeats_what_is_out_of_range_and_what_is_out_of_order_is_refused() {
     };
     assert_eq!(problem(&ALL[..8]), None);
     assert_eq!(problem(&[black(32), Augmentation::Flip]), None);
-    for (list, word) in [
-        (vec![black(4), black(2)], "repeats"),
+    for (list, words) in [
+        (
+            vec![black(4), black(2)],
+            "`crop` stands twice; leave one of the two out",
+        ),
         (
             vec![Augmentation::Flip, Augmentation::AlternatingFlip],
-            "repeats",
+            "`flip` stands twice; leave one of the two out",
         ),
-        (vec![ALL[7], Augmentation::CutMix { alpha: 1.0 }], "repeats"),
-        (vec![ALL[6], Augmentation::Flip], "must stand before"),
-        (vec![ALL[7], ALL[6]], "must stand before"),
-        (vec![black(33)], "range"),
+        (
+            vec![ALL[7], ALL[9]],
+            "`mixup` and `cutmix` both mix images, which happens once; leave one of the two out",
+        ),
+        (
+            vec![ALL[6], Augmentation::Flip],
+            "`flip` must stand before `cutout`: bytes are changed first, then a square is cut out, \
+             then images are mixed; move it forward",
+        ),
+        (
+            vec![ALL[7], ALL[6]],
+            "`cutout` must stand before `mixup`: bytes are changed first, then a square is cut out, \
+             then images are mixed; move it forward",
+        ),
+        (
+            vec![black(33)],
+            "`crop` pads by at most 32 pixels, found 33: a window beyond shows nothing of the image; \
+             lower `padding`",
+        ),
         (
             vec![Augmentation::Crop {
                 padding: 32,
                 border: Border::Reflect,
             }],
-            "range",
+            "`crop` pads by at most 31 pixels over a border that reflects, found 32: the reflection \
+             has no more; lower `padding` or take the border `zero`",
         ),
-        (vec![Augmentation::Translate { pixels: 32 }], "range"),
-        (vec![Augmentation::Cutout { size: 0 }], "range"),
-        (vec![Augmentation::Brightness { strength: 1.5 }], "range"),
-        (vec![Augmentation::Mixup { alpha: f64::NAN }], "range"),
+        (
+            vec![Augmentation::Translate { pixels: 32 }],
+            "`translate` moves by at most 31 pixels, found 32: the reflection has no more; lower \
+             `pixels`",
+        ),
+        (
+            vec![Augmentation::Cutout { size: 0 }],
+            "`cutout` needs a `size` from 1 to 32 pixels, found 0; give one of these",
+        ),
+        (
+            vec![Augmentation::Brightness { strength: 1.5 }],
+            "`brightness` needs a `strength` from 0 to 1, found 1.5; give one of these",
+        ),
+        (
+            vec![Augmentation::Contrast { strength: -0.1 }],
+            "`contrast` needs a `strength` from 0 to 1, found -0.1; give one of these",
+        ),
+        (
+            vec![Augmentation::Mixup { alpha: f64::NAN }],
+            "`mixup` needs an `alpha` above 0 and at most 100, found NaN; give one of these",
+        ),
+        (
+            vec![Augmentation::CutMix { alpha: 0.0 }],
+            "`cutmix` needs an `alpha` above 0 and at most 100, found 0; give one of these",
+        ),
     ] {
-        let found = problem(&list).unwrap_or_default();
-        assert!(found.contains(word), "{list:?}: {found}");
+        assert_eq!(problem(&list).as_deref(), Some(words), "{list:?}");
     }
+    let twice = [Augmentation::TrivialAugment; 2];
+    assert!(problem(&twice).is_some_and(|words| words.starts_with("`trivial_augment` stands")));
 }
 
 #[test]
 fn every_kind_is_a_function_of_seed_epoch_and_index_and_depends_on_each() {
-    for kind in &ALL[..7] {
+    for kind in &ALL {
         let kind = std::slice::from_ref(kind);
-        let shown = |place| applied(kind, place);
+        let shown = |place| {
+            (
+                applied(kind, place),
+                Mix::draw(kind, place, &partners(0..100)),
+            )
+        };
         assert_eq!(shown(place(3, 5)), shown(place(3, 5)), "{kind:?}");
         // A coin falls alike now and then, so that several draws are looked at.
         let differs =
@@ -196,7 +248,7 @@ fn a_mixture_holds_the_shares_that_it_names() {
     ] {
         let mut shares = 0.0;
         for index in 0..500 {
-            let mix = Mix::draw(&[kind], place(0, index), 100).unwrap();
+            let mix = Mix::draw(&[kind], place(0, index), &partners(0..100)).unwrap();
             assert!(mix.other < 100);
             let mut image = ones;
             mix.apply(&mut image, &zeros);
@@ -207,7 +259,38 @@ fn a_mixture_holds_the_shares_that_it_names() {
         // A box that hangs over the edge leaves more of the image, so that CutMix keeps more than half.
         assert!((0.45..0.75).contains(&shares), "{kind:?} {shares}");
     }
-    assert_eq!(Mix::draw(&[Augmentation::Flip], place(0, 0), 100), None);
+    let draw = |kind, listed| Mix::draw(&[kind], place(0, 0), &partners(listed));
+    assert_eq!(draw(Augmentation::Flip, 0..100), None);
+    assert_eq!(draw(ALL[9], 0..0), None, "there is no image to mix in");
+}
+
+#[test]
+fn another_list_mixes_the_same_image_in_where_it_has_it_and_keeps_the_share() {
+    // Lists that leave out what is held out, and one so short that draws of the whole set miss it.
+    let lists = [
+        (0..100).filter(|index| index % 5 != 3).collect(),
+        (0..100).filter(|index| index % 7 != 2).collect(),
+        (20..30).rev().collect(),
+        vec![41],
+    ];
+    for kind in [ALL[7], ALL[9]] {
+        let mut others = std::collections::HashSet::new();
+        for index in 0..500 {
+            let draw = |listed: &[usize]| {
+                let listed = partners(listed.iter().copied());
+                Mix::draw(&[kind], place(1, index), &listed).unwrap()
+            };
+            let whole = draw(&Vec::from_iter(0..100));
+            for list in &lists {
+                let mix = draw(list);
+                assert!(list.contains(&mix.other));
+                assert_eq!((mix.share, &mix.pasted), (whole.share, &whole.pasted));
+                assert!(mix.other == whole.other || !list.contains(&whole.other));
+            }
+            others.insert(draw(&lists[2]).other);
+        }
+        assert_eq!(others.len(), 10, "every image of a list is mixed in");
+    }
 }
 
 /// What a view says, pixel by pixel.
@@ -264,7 +347,7 @@ fn a_view_shows_what_the_augmentations_that_it_covers_do() {
             assert!(shown == applied(list, place), "{list:?}, image {index}");
         }
     }
-    for other in [&ALL[3..6], &ALL[7..8]].concat() {
+    for other in [&ALL[3..6], &ALL[7..8], &ALL[9..]].concat() {
         assert!(!View::covers(&[Augmentation::Flip, other]), "{other:?}");
     }
 }

@@ -73,44 +73,66 @@ impl Operation {
     }
 
     /// Changes `image`, `[channel, height, width]`. Operations without a direction take a negative
-    /// strength as a positive one.
+    /// strength as a positive one, and strengths beyond the last are the last.
     pub fn apply(self, strength: i32, image: &mut Image) {
-        // A strength's share of the strongest, with its direction.
-        let share = f64::from(strength) / f64::from(STRENGTHS - 1);
-        let factor = (1.0 + 0.99 * share) as f32;
+        let factor = || (1.0 + magnitude(0.99, strength)) as f32;
         match self {
             Self::Identity => {}
-            Self::ShearX => affine(image, |x, y| (x + 0.99 * share * (y + 0.5), y)),
-            Self::ShearY => affine(image, |x, y| (x, y + 0.99 * share * (x + 0.5))),
+            Self::ShearX => {
+                let by = magnitude(0.99, strength);
+                affine(image, |x, y| (x + by * (y + 0.5), y));
+            }
+            Self::ShearY => {
+                let by = magnitude(0.99, strength);
+                affine(image, |x, y| (x, y + by * (x + 0.5)));
+            }
             Self::TranslateX => {
-                let by = (SIZE as f64 * share).trunc();
+                let by = magnitude(SIZE as f32, strength).trunc();
                 affine(image, |x, y| (x - by, y));
             }
             Self::TranslateY => {
-                let by = (SIZE as f64 * share).trunc();
+                let by = magnitude(SIZE as f32, strength).trunc();
                 affine(image, |x, y| (x, y - by));
             }
             Self::Rotate => {
-                let (sin, cos) = (-135.0 * share).to_radians().sin_cos();
+                let (sin, cos) = (-magnitude(135.0, strength)).to_radians().sin_cos();
                 let centre = SIZE as f64 / 2.0 - 0.5;
                 affine(image, |x, y| {
                     let (x, y) = (x - centre, y - centre);
                     (cos * x + sin * y + centre, cos * y - sin * x + centre)
                 });
             }
-            Self::Brightness => pixels::brightness(image, factor),
-            Self::Color => pixels::saturation(image, factor),
-            Self::Contrast => pixels::contrast(image, factor),
-            Self::Sharpness => pixels::sharpness(image, factor),
+            Self::Brightness => pixels::brightness(image, factor()),
+            Self::Color => pixels::saturation(image, factor()),
+            Self::Contrast => pixels::contrast(image, factor()),
+            Self::Sharpness => pixels::sharpness(image, factor()),
             Self::Posterize => {
-                let bits = 8 - (6.0 * share.abs()).round_ties_even() as u32;
-                pixels::posterize(image, bits);
+                let fewer = magnitude(6.0, strength).abs().round_ties_even() as u32;
+                pixels::posterize(image, 8 - fewer);
             }
-            Self::Solarize => pixels::solarize(image, (255.0 * (1.0 - share.abs())) as f32),
+            Self::Solarize => {
+                let threshold = 255.0 - magnitude(255.0, strength).abs();
+                pixels::solarize(image, threshold as f32);
+            }
             Self::AutoContrast => pixels::autocontrast(image),
             Self::Equalize => pixels::equalize(image),
         }
     }
+}
+
+/// How much of `most` a strength is, with its direction: `torch.linspace(0, most, 31)`, which counts in
+/// single precision up from 0 in the first half and down from `most` in the second, and rounds once a
+/// number. Half of 32 so becomes 15.999999, of which a translation keeps 15 pixels.
+fn magnitude(most: f32, strength: i32) -> f64 {
+    let last = STRENGTHS - 1;
+    let place = strength.unsigned_abs();
+    let step = most / last as f32;
+    let magnitude = if place < STRENGTHS / 2 {
+        step * place as f32
+    } else {
+        (-step).mul_add(last.saturating_sub(place) as f32, most)
+    };
+    f64::from(magnitude) * f64::from(strength.signum())
 }
 
 /// Takes each pixel from the one nearest to where `source` says.

@@ -3,7 +3,7 @@
 use super::filter::{Edge, at, blur, normal_weights, weights_within};
 use super::{Plane, Planes, Severity};
 use crate::random::Stream;
-use crate::record::{CHANNELS, SIZE};
+use crate::record::SIZE;
 
 /// Deviations of the normal distribution that a blur takes into account, as in scikit-image.
 const TRUNCATE: f64 = 4.0;
@@ -91,31 +91,42 @@ pub(super) fn glass(planes: Planes, severity: Severity, random: &mut Stream) -> 
     normal_blur(&moved, sigma)
 }
 
-/// A blur along a line that begins at the pixel, whose weights fall as a normal distribution, as
-/// ImageMagick's. The line's direction is at most 45 degrees from the horizontal.
+/// A blur along a line whose direction is at most 45 degrees from the horizontal.
 pub(super) fn motion(planes: Planes, severity: Severity, random: &mut Stream) -> Planes {
     let (radius, sigma) = severity.of([(6, 1.0), (6, 1.5), (6, 2.0), (8, 2.0), (9, 2.5)]);
-    let (sine, cosine) = random.between(-45.0, 45.0).to_radians().sin_cos();
-    let length = 2 * radius + 1;
-    let weight = |place: i32| (-0.5 * (f64::from(place) / sigma).powi(2)).exp();
-    let sum: f64 = (0..length).map(weight).sum();
-    let line: Vec<(f64, isize, isize)> = (0..length)
-        .map(|place| {
+    let line = Line::new(radius, sigma, random.between(-45.0, 45.0));
+    planes.each_ref().map(|plane| line.blur(plane))
+}
+
+/// A line that begins at a pixel, whose weights fall as a normal distribution, as ImageMagick's: the weight
+/// of each place, and how far right of and below the pixel it is.
+pub(super) struct Line(Vec<(f64, isize, isize)>);
+
+impl Line {
+    /// The line of `2 * radius + 1` places in the direction of `degrees` below the horizontal, whose weights
+    /// have the deviation `sigma`.
+    pub(super) fn new(radius: i32, sigma: f64, degrees: f64) -> Self {
+        let (sine, cosine) = degrees.to_radians().sin_cos();
+        let length = 2 * radius + 1;
+        let weight = |place: i32| (-0.5 * (f64::from(place) / sigma).powi(2)).exp();
+        let sum: f64 = (0..length).map(weight).sum();
+        let places = (0..length).map(|place| {
             let [right, down] =
                 [cosine, sine].map(|part| (f64::from(place) * part - 0.5).ceil() as isize);
             (weight(place) / sum, right, down)
-        })
-        .collect();
-    let mut blurred = planes;
-    for channel in 0..CHANNELS {
-        blurred[channel] = std::array::from_fn(|pixel| {
+        });
+        Self(places.collect())
+    }
+
+    /// `plane` blurred along the line.
+    pub(super) fn blur(&self, plane: &Plane) -> Plane {
+        std::array::from_fn(|pixel| {
             let (x, y) = ((pixel % SIZE) as isize, (pixel / SIZE) as isize);
-            let terms = line.iter().map(|(weight, right, down)| {
-                weight * at(&planes[channel], x + right, y + down, Edge::Nearest)
+            let terms = self.0.iter().map(|(weight, right, down)| {
+                weight * at(plane, x + right, y + down, Edge::Nearest)
             });
             // ImageMagick rounds to the nearest byte, where the other corruptions are cut off.
             (255.0 * terms.sum::<f64>()).round() / 255.0
-        });
+        })
     }
-    blurred
 }

@@ -22,7 +22,7 @@ pub(super) fn zoom(planes: Planes, severity: Severity) -> Planes {
 }
 
 /// The middle of the image, larger by `scale`, which is at least 1.
-fn scaled(plane: &Plane, scale: f64) -> Plane {
+pub(super) fn scaled(plane: &Plane, scale: f64) -> Plane {
     let kept = (SIZE as f64 / scale).ceil();
     let first = ((SIZE as f64 - kept) / 2.0).floor();
     let side = (kept * scale).round_ties_even();

@@ -9,13 +9,14 @@
 //! | `filter` | convolutions, and what lies beyond an image's edge |
 //! | `blur` | Gaussian, defocus, glass and motion blur |
 //! | `geometry` | zoom blur and elastic transformation |
+//! | `snow` | snow |
 //! | `fog` | fog |
 //! | `colour` | brightness, contrast, saturation |
 //! | `digital` | pixelation |
 //! | `jpeg` | what JPEG loses |
 //!
-//! Snow, frost and spatter are left out: frost needs photographs of ice, and the other two the inner
-//! workings of image libraries. Random numbers are our own, so that single images differ from the published
+//! Frost and spatter are left out: frost needs six photographs of ice, and spatter an image library's edge
+//! detection, distance transform and histogram equalisation. Random numbers are our own, so that single images differ from the published
 //! ones and their distribution does not.
 
 mod blur;
@@ -26,6 +27,7 @@ mod fog;
 mod geometry;
 mod jpeg;
 mod noise;
+mod snow;
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -42,7 +44,7 @@ type Plane = [f64; PLANE_BYTES];
 /// Red, green and blue from 0 to 1.
 type Planes = [Plane; CHANNELS];
 
-/// A kind of corruption.
+/// A kind of corruption. Its place here is part of the key of its random numbers, so that new kinds come last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Corruption {
     /// Noise of a normal distribution.
@@ -77,11 +79,13 @@ pub enum Corruption {
     Pixelate,
     /// What JPEG loses.
     JpegCompression,
+    /// Flakes that fall over an image with less colour.
+    Snow,
 }
 
 impl Corruption {
     /// All of them, in the order of tables.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::GaussianNoise,
         Self::ShotNoise,
         Self::ImpulseNoise,
@@ -91,6 +95,7 @@ impl Corruption {
         Self::GlassBlur,
         Self::MotionBlur,
         Self::ZoomBlur,
+        Self::Snow,
         Self::Fog,
         Self::Brightness,
         Self::Contrast,
@@ -120,6 +125,7 @@ impl Corruption {
             Self::ElasticTransform => "elastic_transform",
             Self::Pixelate => "pixelate",
             Self::JpegCompression => "jpeg_compression",
+            Self::Snow => "snow",
         }
     }
 
@@ -141,6 +147,7 @@ impl Corruption {
             Self::GlassBlur => blur::glass(planes, severity, random),
             Self::MotionBlur => blur::motion(planes, severity, random),
             Self::ZoomBlur => geometry::zoom(planes, severity),
+            Self::Snow => snow::snow(planes, severity, random),
             Self::Fog => fog::fog(planes, severity, random),
             Self::Brightness => colour::brightness(planes, severity),
             Self::Contrast => colour::contrast(planes, severity),
@@ -151,8 +158,9 @@ impl Corruption {
         })
     }
 
-    /// Those of `images` whose indices lie in `range` corrupted, with their labels. Threads share the
-    /// work, and the result does not depend on how many. Indices beyond the end are passed over.
+    /// Those of `images` whose indices lie in `range` corrupted, with their labels. As many `threads` share
+    /// the work, or one a core where they are 0, and the result does not depend on how many. Indices beyond
+    /// the end are passed over.
     #[must_use]
     pub fn apply_to(
         self,
@@ -160,6 +168,7 @@ impl Corruption {
         range: Range<usize>,
         severity: Severity,
         seed: u64,
+        threads: usize,
     ) -> Images {
         let range = range.start.min(images.len())..range.end.min(images.len());
         let (clean, _) = images.pixels().as_chunks::<IMAGE_BYTES>();
@@ -167,7 +176,10 @@ impl Corruption {
         let labels = images.labels().get(range.clone()).unwrap_or_default();
         let mut pixels = vec![0; clean.len() * IMAGE_BYTES];
         let (corrupted, _) = pixels.as_chunks_mut::<IMAGE_BYTES>();
-        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = match threads {
+            0 => thread::available_parallelism().map_or(1, NonZero::get),
+            threads => threads,
+        };
         let share = clean.len().div_ceil(threads).max(1);
         thread::scope(|scope| {
             let shares = clean.chunks(share).zip(corrupted.chunks_mut(share));
@@ -213,14 +225,19 @@ fn planes(image: &Image) -> Planes {
 /// What rounding may have taken from a whole number, before it is cut off to one.
 const ROUNDING: f64 = 1e-9;
 
-/// Numbers from 0 to 1 as bytes, cut off to whole ones as the authors' program does. Beyond the range the
-/// nearest counts.
+/// Numbers from 0 to 1 as bytes.
 fn bytes(planes: &Planes) -> Image {
     let mut image = [0; IMAGE_BYTES];
-    for (byte, value) in image.iter_mut().zip(planes.as_flattened()) {
-        *byte = (255.0 * value + ROUNDING).clamp(0.0, 255.0) as u8;
+    for (to, value) in image.iter_mut().zip(planes.as_flattened()) {
+        *to = byte(*value);
     }
     image
+}
+
+/// A number from 0 to 1 as a byte, cut off to a whole one as the authors' program does. Beyond the range the
+/// nearest counts.
+fn byte(value: f64) -> u8 {
+    (255.0 * value + ROUNDING).clamp(0.0, 255.0) as u8
 }
 
 #[cfg(test)]

@@ -49,6 +49,7 @@ fn a_corruption_is_a_function_of_image_severity_seed_and_index() {
         Corruption::SpeckleNoise,
         Corruption::GlassBlur,
         Corruption::MotionBlur,
+        Corruption::Snow,
         Corruption::Fog,
         Corruption::ElasticTransform,
     ];
@@ -78,7 +79,7 @@ fn a_set_is_its_images_one_by_one_and_keeps_their_labels() {
     for corruption in [Corruption::ShotNoise, Corruption::JpegCompression] {
         let severity = Severity::ALL[2];
         for range in [0..images.len(), 3..20, 22..40] {
-            let part = corruption.apply_to(&images, range.clone(), severity, 9);
+            let part = corruption.apply_to(&images, range.clone(), severity, 9, 2);
             assert_eq!(part.len(), range.end.min(images.len()) - range.start);
             for (place, index) in range.take(part.len()).enumerate() {
                 let (image, label) = images.get(index).unwrap();
@@ -90,9 +91,28 @@ fn a_set_is_its_images_one_by_one_and_keeps_their_labels() {
     let none = Images::new(Vec::new(), Vec::new()).unwrap();
     assert!(
         Corruption::Fog
-            .apply_to(&none, 0..5, Severity::ALL[0], 0)
+            .apply_to(&none, 0..5, Severity::ALL[0], 0, 0)
             .is_empty()
     );
+}
+
+#[test]
+fn a_set_is_the_same_by_any_number_of_threads() {
+    let images = generate(Part::Test, 23, 1);
+    let by = |threads| Corruption::GlassBlur.apply_to(&images, 2..21, Severity::ALL[3], 9, threads);
+    let alone = by(1);
+    for threads in [0, 2, 3, 7, 19, 100] {
+        assert!(by(threads) == alone, "{threads} threads");
+    }
+}
+
+#[test]
+fn kinds_keep_the_numbers_that_their_random_numbers_are_drawn_by() {
+    let first = Corruption::ALL
+        .into_iter()
+        .filter(|kind| *kind != Corruption::Snow);
+    assert!(first.map(|kind| kind as u64).eq(0..16));
+    assert_eq!(Corruption::Snow as u64, 16);
 }
 
 /// The mean distance over a few images.
@@ -265,6 +285,47 @@ fn colours_keep_what_their_corruption_does_not_name() {
     for (clean, found) in planes {
         assert!((mean(clean) - mean(found) - 0.5).abs() < 0.5);
         assert!((deviation(found) / deviation(clean) - 0.15).abs() < 0.02);
+    }
+}
+
+#[test]
+fn snow_is_white_falls_and_takes_colour_away() {
+    let colour = [150.0, 90.0, 30.0];
+    let mut image = constant(0);
+    for (plane, value) in image.chunks_exact_mut(PLANE_BYTES).zip(colour) {
+        plane.fill(value as u8);
+    }
+    let bright = 1.5 * (0.299 * 150.0 + 0.587 * 90.0 + 0.114 * 30.0) + 0.5 * 255.0;
+    for (severity, kept) in Severity::ALL.into_iter().zip([0.95, 0.9, 0.9, 0.85, 0.8]) {
+        let bare = colour.map(|value| kept * value + (1.0 - kept) * bright);
+        let (mut across, mut along, mut snowed) = (0, 0, 0);
+        for index in 0..20 {
+            let found = Corruption::Snow.apply(&image, severity, 4, index);
+            let planes: Vec<&[u8]> = found.chunks_exact(PLANE_BYTES).collect();
+            for pixel in 0..PLANE_BYTES {
+                // A flake is as bright in every channel, until the channel is full.
+                let blue = f64::from(planes[2][pixel]);
+                let flake = blue - bare[2];
+                for (plane, bare) in planes.iter().zip(bare) {
+                    let expected = (bare + flake).min(255.0);
+                    let off = f64::from(plane[pixel]) - expected;
+                    assert!(off.abs() < 2.0 || blue == 255.0, "{off}");
+                }
+                assert!(flake > -1.0, "{flake}");
+                assert_eq!(planes[2][pixel], planes[2][PLANE_BYTES - 1 - pixel]);
+                snowed += u32::from(flake > 20.0);
+            }
+            let lines = |step: usize| {
+                let pairs = planes[2].iter().zip(&planes[2][step..]);
+                pairs
+                    .map(|(one, next)| u32::from(one.abs_diff(*next)))
+                    .sum::<u32>()
+            };
+            across += lines(1);
+            along += lines(SIZE);
+        }
+        assert!(snowed > 100, "{snowed} pixels of flakes");
+        assert!(along < across, "{along} {across}");
     }
 }
 

@@ -71,7 +71,7 @@ fn robustness_is_a_row_a_corruption_and_the_mean_of_all() {
     );
     assert_eq!(found, again);
     let rows = found["corruptions"].as_array().unwrap();
-    assert_eq!(rows.len(), 16);
+    assert_eq!(rows.len(), 17);
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let mut means = Vec::new();
     for row in rows {
@@ -110,7 +110,7 @@ fn robustness_is_a_row_a_corruption_and_the_mean_of_all() {
     ] {
         assert!(table.contains(words), "{table}");
     }
-    assert_eq!(table.lines().count(), 18, "{table}");
+    assert_eq!(table.lines().count(), 19, "{table}");
     let refused = ask(
         artifacts.path(),
         &["eval", "--robustness", "--split", "valid"],

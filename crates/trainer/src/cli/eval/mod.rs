@@ -43,7 +43,7 @@ pub struct Eval {
     #[arg(long, value_enum, value_name = "VIEWS", num_args = 0..=1, require_equals = true,
         default_missing_value = "flip", default_value = "none")]
     tta: Tta,
-    /// Measures on the corruptions of CIFAR-10-C that can be computed from the test images: sixteen, in
+    /// Measures on the corruptions of CIFAR-10-C that can be computed from the test images: seventeen, in
     /// five severities.
     #[arg(long, conflicts_with = "split")]
     robustness: bool,

@@ -37,6 +37,7 @@ impl Eval {
             test: &data.test,
             config: loaders.test.config(),
             tta: self.tta,
+            threads: common.device.choice()?.threads(),
         };
         let stopped = Arc::new(AtomicBool::new(false));
         signals::on_end({

@@ -197,7 +197,11 @@ fn values_out_of_range_are_refused_at_their_place() {
             ("checkpoint.every_minutes = -1", "at least 0"),
             (
                 "data.augment = [{ name = \"crop\", padding = 0 }]",
-                "from 1 to 32 pixels",
+                "`data.augment.padding` must be from 1 to 32 pixels, found 0",
+            ),
+            (
+                "data.augment = [{ name = \"translate\", pixels = 32 }]",
+                "`data.augment.pixels` must be from 1 to 31 pixels, found 32",
             ),
             (
                 "validation = 50000",

@@ -212,7 +212,7 @@ fn wrong_values_of_these_keys_are_refused_at_their_place() {
         ),
         (
             element("name = \"crop\", border = \"reflect\", padding = 32"),
-            "is out of its range",
+            "`data.augment`: `crop` pads by at most 31 pixels over a border that reflects, found 32",
         ),
         (
             element("name = \"cutout\", size = 33"),
@@ -228,11 +228,11 @@ fn wrong_values_of_these_keys_are_refused_at_their_place() {
         ),
         (
             element("name = \"flip\" }, { name = \"flip\", mode = \"alternating\""),
-            "repeats",
+            "`data.augment`: `flip` stands twice",
         ),
         (
             element("name = \"cutout\" }, { name = \"flip\""),
-            "must stand before",
+            "`data.augment`: `flip` must stand before `cutout`",
         ),
         (
             "loss.reduction = \"max\"".to_owned(),

@@ -51,14 +51,15 @@ fn element(item: &Entry) -> Result<Augmentation, RecipeError> {
     let fields = Document::of_element(SECTION, name, item, &known)?;
     Ok(match name {
         "crop" => Augmentation::Crop {
-            padding: pixels(&fields, "padding", 4)?,
+            // A border that reflects has a pixel less, which only both keys together say.
+            padding: pixels(&fields, "padding", 4, 32)?,
             border: match fields.choice("data.augment.border", "zero", &["zero", "reflect"])? {
                 "reflect" => Border::Reflect,
                 _ => Border::Black,
             },
         },
         "translate" => Augmentation::Translate {
-            pixels: pixels(&fields, "pixels", 2)?,
+            pixels: pixels(&fields, "pixels", 2, 31)?,
         },
         "brightness" => Augmentation::Brightness {
             strength: strength(&fields)?,
@@ -68,7 +69,7 @@ fn element(item: &Entry) -> Result<Augmentation, RecipeError> {
         },
         "trivial_augment" => Augmentation::TrivialAugment,
         "cutout" => Augmentation::Cutout {
-            size: pixels(&fields, "size", 8)?,
+            size: pixels(&fields, "size", 8, 32)?,
         },
         "mixup" => Augmentation::Mixup {
             alpha: alpha(&fields, 0.2)?,
@@ -83,15 +84,21 @@ fn element(item: &Entry) -> Result<Augmentation, RecipeError> {
     })
 }
 
-fn pixels(fields: &Document, name: &str, default: usize) -> Result<usize, RecipeError> {
+/// A number of pixels, at most as many as the kind has a use for.
+fn pixels(
+    fields: &Document,
+    name: &str,
+    default: usize,
+    most: usize,
+) -> Result<usize, RecipeError> {
     let key = format!("{SECTION}.{name}");
     let Some(entry) = fields.entry(&key) else {
         return Ok(default);
     };
     let pixels = entry.as_count(&key)?;
-    if !(1..=32).contains(&pixels) {
+    if !(1..=most).contains(&pixels) {
         return Err(entry.invalid(format!(
-            "`{key}` must be from 1 to 32 pixels, found {pixels}"
+            "`{key}` must be from 1 to {most} pixels, found {pixels}"
         )));
     }
     Ok(pixels)
