@@ -172,6 +172,25 @@ fn a_sweep_done_task_by_task_gives_the_table_of_one_done_at_once_and_repeats_no_
     assert_eq!(collected.as_array().unwrap().len(), 2);
     assert_eq!(collected[0]["n"], 2);
     assert!(collected[0]["deviation"].is_f64());
+    // Settings are chosen by the hold-out, so that it stands first.
+    assert!(collected[0]["mean_valid"].is_f64() && collected[0]["deviation_valid"].is_f64());
+    let table = text(&ask(whole.path(), &sweep(&["--collect"])).stdout);
+    let heading: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(
+        heading,
+        [
+            "settings",
+            "hold-out",
+            "deviation",
+            "test",
+            "deviation",
+            "n"
+        ]
+    );
+    assert!(
+        table.contains("settings are chosen by the hold-out"),
+        "{table}"
+    );
     let logs = || -> u64 {
         let tasks = fs::read_dir(whole.path())
             .unwrap()

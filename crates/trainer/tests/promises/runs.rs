@@ -100,6 +100,18 @@ fn a_recipe_for_another_network_says_which_one_would_fit() {
     assert!(!own.contains("is made for"), "{own}");
 }
 
+/// Begun with the run's first weights, which are random, it would hold a part of them to the end.
+#[test]
+fn an_average_begins_with_the_weights_of_its_first_update() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let plain = finished(artifacts.path(), &["--epochs", "0.5"]);
+    let steps = result(&plain)["steps"].as_u64().unwrap();
+    let average = format!("average={{decay=0.9,every_steps={steps}}}");
+    let options = ["--epochs", "0.5", "--set", "select=\"average\"", "--set"];
+    let averaged = finished(artifacts.path(), &[&options[..], &[&average]].concat());
+    assert_eq!(weights(&plain), weights(&averaged));
+}
+
 #[test]
 fn one_seed_gives_the_same_weights_with_any_number_of_threads() {
     let artifacts = tempfile::tempdir().unwrap();
