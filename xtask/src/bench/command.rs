@@ -10,11 +10,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
-use super::contenders::CLEARED;
-
 /// The time between two looks at a running command. Short against a measurement, long against what a look costs.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Instruction sets and threads that a shell may have set for a contender. A measurement begins without them.
+const CLEARED: &[&str] = &[
+    "CPU_KERNELS_ISA",
+    "ONEDNN_MAX_CPU_ISA",
+    "ATEN_CPU_CAPABILITY",
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+];
 /// A command that measures.
 #[derive(Debug)]
 pub struct Invocation {

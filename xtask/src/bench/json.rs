@@ -4,12 +4,11 @@ use serde_json::{Map, Value, json};
 
 use super::contenders::Contender;
 use super::figures::{Measured, Row};
+use super::host::Host;
 use super::measure::{Plan, State};
-use super::report::Report;
 
 /// The whole report, with every figure of every round.
-pub fn report(report: &Report, plan: &Plan<'_>, rows: &[Row], state: State) -> Value {
-    let host = &report.host;
+pub fn report(host: &Host, command: &str, plan: &Plan<'_>, rows: &[Row], state: State) -> Value {
     let versions: Map<String, Value> = host
         .versions
         .iter()
@@ -24,7 +23,7 @@ pub fn report(report: &Report, plan: &Plan<'_>, rows: &[Row], state: State) -> V
         "rounds": plan.rounds,
         "seconds": plan.seconds,
         "date": host.date,
-        "command": report.command,
+        "command": command,
         "processor": host.processor,
         "cores": host.cores,
         "instruction_sets": host.instruction_sets,

@@ -2,15 +2,14 @@
 
 use super::contenders::{CONTENDERS, Contender};
 use super::figures::{Measured, Row, range};
+use super::host::Host;
 use super::measure::{Plan, State};
-use super::report::Report;
 
 /// Characters of a failure's message in a cell; the JSON report has all of it.
 const MESSAGE_LENGTH: usize = 160;
 
 /// The whole report.
-pub fn report(report: &Report, plan: &Plan<'_>, rows: &[Row], state: State) -> String {
-    let host = &report.host;
+pub fn report(host: &Host, command: &str, plan: &Plan<'_>, rows: &[Row], state: State) -> String {
     let mut facts = vec![
         ("processor", host.processor.clone()),
         ("cores", host.cores.to_string()),
@@ -23,7 +22,7 @@ pub fn report(report: &Report, plan: &Plan<'_>, rows: &[Row], state: State) -> S
         "measured",
         format!("{} rounds of {} s each", plan.rounds, plan.seconds),
     ));
-    facts.push(("command", format!("`{}`", report.command)));
+    facts.push(("command", format!("`{command}`")));
     let mut text = format!("# Speed on {}, {}\n\n", host.processor, host.date);
     if let State::InRound(round) = state {
         text += &format!(
@@ -172,9 +171,10 @@ mod tests {
 
     #[test]
     fn a_partial_report_says_so_above_its_table() {
-        let folder = std::env::temp_dir().join(format!("xtask-markdown-{}", std::process::id()));
-        let made = super::super::report::tests::report(&folder);
-        std::fs::remove_dir_all(&folder).unwrap();
+        let host = super::super::report::tests::host();
+        let whole = |plan: &Plan<'_>, rows: &[Row], state| {
+            report(&host, "cargo xtask bench --quick", plan, rows, state)
+        };
         let rows = [row("train-resnet20-128", &[(Ours, &[100.0])])];
         let plan = Plan {
             cases: &[rows[0].case],
@@ -199,9 +199,9 @@ mod tests {
 | command | `cargo xtask bench --quick` |
 
 Float32 throughout.";
-        let partial = report(&made, &plan, &rows, State::InRound(2));
+        let partial = whole(&plan, &rows, State::InRound(2));
         assert!(partial.starts_with(expected), "{partial}");
         assert!(partial.ends_with(&table(&rows)));
-        assert!(!report(&made, &plan, &rows, State::Complete).contains("Partial"));
+        assert!(!whole(&plan, &rows, State::Complete).contains("Partial"));
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use super::cases::{Case, Metric};
-use super::contenders::Programs;
 use super::figures::{Measured, Row};
+use super::programs::Programs;
 
 /// A measurement that takes longer has failed.
 const LIMIT: Duration = Duration::from_secs(900);

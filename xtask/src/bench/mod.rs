@@ -2,8 +2,8 @@
 //!
 //! - `options`: the command line.
 //! - `cases`: what is measured, as a table.
-//! - `contenders`: who is measured, and the command that measures each.
-//! - `trainer`: builds the trainer.
+//! - `contenders`: who is measured.
+//! - `programs`: the command that measures each.
 //! - `environment`: the peers' virtual environment.
 //! - `command`: runs one command, with its peak memory and a time limit.
 //! - `measure`: rounds over all cases, with the time left.
@@ -21,14 +21,15 @@ mod json;
 mod markdown;
 mod measure;
 mod options;
+mod programs;
 mod report;
 
 use std::path::{Path, PathBuf};
 
-use contenders::Programs;
 use host::Host;
 use measure::Plan;
 use options::{Options, Request};
+use programs::Programs;
 use report::Report;
 
 /// Does what the arguments after `cargo xtask bench` ask for.

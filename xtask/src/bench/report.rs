@@ -53,9 +53,9 @@ impl Report {
     /// # Errors
     /// A message with the path.
     pub fn write(&mut self, plan: &Plan<'_>, rows: &[Row], state: State) -> Result<(), String> {
-        let text = markdown::report(self, plan, rows, state);
+        let text = markdown::report(&self.host, &self.command, plan, rows, state);
         replace(&self.markdown_path(), &text)?;
-        let value = json::report(self, plan, rows, state);
+        let value = json::report(&self.host, &self.command, plan, rows, state);
         replace(&with_ending(&self.stem, "json"), &format!("{value:#}\n"))
     }
 }
