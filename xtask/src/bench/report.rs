@@ -112,7 +112,7 @@ pub mod tests {
     }
 
     /// A report in `folder`.
-    pub fn report(folder: &Path) -> Report {
+    fn report(folder: &Path) -> Report {
         Report::create(folder, host(), "cargo xtask bench --quick".to_owned()).unwrap()
     }
 

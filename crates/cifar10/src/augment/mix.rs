@@ -17,42 +17,37 @@ const DRAWS: usize = 100;
 #[derive(Debug, Clone)]
 pub(crate) struct Partners {
     listed: Arc<[usize]>,
-    /// How many images the whole set has.
-    all: u32,
-    /// A bit an image of the set: whether it is listed.
-    bits: Arc<[u64]>,
+    /// For each image of the set whether it is listed.
+    is_listed: Arc<[bool]>,
 }
 
 impl Partners {
     /// The images that `listed` names of a set of `all`.
     pub(crate) fn new(listed: Arc<[usize]>, all: usize) -> Self {
-        let mut bits = vec![0_u64; all.div_ceil(u64::BITS as usize)];
+        let mut is_listed = vec![false; all];
         for index in listed.iter() {
-            if let Some(word) = bits.get_mut(index / u64::BITS as usize) {
-                *word |= 1 << (index % u64::BITS as usize);
+            if let Some(image) = is_listed.get_mut(*index) {
+                *image = true;
             }
         }
         Self {
             listed,
-            all: u32::try_from(all).unwrap_or(u32::MAX),
-            bits: bits.into(),
+            is_listed: is_listed.into(),
         }
-    }
-
-    fn holds(&self, index: usize) -> bool {
-        let word = self.bits.get(index / u64::BITS as usize);
-        word.is_some_and(|word| word >> (index % u64::BITS as usize) & 1 == 1)
     }
 
     /// Draws one. Since images are drawn of the whole set until one is listed, another list that holds the
     /// first one drawn gives that one too. A list that is a small part of the set might be missed for long,
     /// so that the last draw is of the list alone.
     fn draw(&self, stream: &mut Stream) -> Option<usize> {
-        let mut drawn = (0..DRAWS).map(|_| stream.below(self.all) as usize);
-        let found = drawn.find(|index| self.holds(*index));
+        let below = |stream: &mut Stream, count: usize| {
+            stream.below(u32::try_from(count).unwrap_or(u32::MAX)) as usize
+        };
+        let mut drawn = (0..DRAWS).map(|_| below(stream, self.is_listed.len()));
+        let found = drawn.find(|index| self.is_listed.get(*index) == Some(&true));
         found.or_else(|| {
-            let listed = u32::try_from(self.listed.len()).unwrap_or(u32::MAX);
-            self.listed.get(stream.below(listed) as usize).copied()
+            let place = below(stream, self.listed.len());
+            self.listed.get(place).copied()
         })
     }
 }

@@ -15,9 +15,9 @@
 //! | `digital` | pixelation |
 //! | `jpeg` | what JPEG loses |
 //!
-//! Frost and spatter are left out: frost needs six photographs of ice, and spatter an image library's edge
-//! detection, distance transform and histogram equalisation. Random numbers are our own, so that single images differ from the published
-//! ones and their distribution does not.
+//! Frost and spatter are left out: frost needs photographs of ice, and spatter an image library's edge
+//! detection, distance transform and histogram equalisation. Random numbers are our own, so that single
+//! images differ from the published ones and their distribution does not.
 
 mod blur;
 mod colour;

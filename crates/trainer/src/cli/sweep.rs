@@ -260,25 +260,20 @@ struct Column {
 
 /// The columns that `rows` have: a hold-out and several views of the test images are not in every recipe.
 fn columns(rows: &[Row]) -> Vec<Column> {
-    let all = [
-        Column {
-            name: "hold-out",
-            of: |row| [row.mean_valid, row.deviation_valid],
-        },
-        Column {
-            name: "test",
-            of: |row| [row.mean, row.deviation],
-        },
-        Column {
-            name: "test tta",
-            of: |row| [row.mean_tta, row.deviation_tta],
-        },
-    ];
-    let is_there = |column: &Column| {
-        let any = rows.iter().any(|row| (column.of)(row)[0].is_some());
-        any || column.name == "test"
+    let test = Column {
+        name: "test",
+        of: |row| [row.mean, row.deviation],
     };
-    all.into_iter().filter(is_there).collect()
+    let where_there_is = |name, of: fn(&Row) -> [Option<f64>; 2]| {
+        let is_there = rows.iter().any(|row| of(row)[0].is_some());
+        is_there.then_some(Column { name, of })
+    };
+    let hold_out = where_there_is("hold-out", |row| [row.mean_valid, row.deviation_valid]);
+    let views = where_there_is("test tta", |row| [row.mean_tta, row.deviation_tta]);
+    [hold_out, Some(test), views]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// The settings that all rows have, and each row's others as a name.

@@ -153,6 +153,12 @@ fn network(document: &Document, known: &[&str]) -> Result<String, RecipeError> {
     }
 }
 
+/// Whether the command line made a choice, and a file alone has a `key` that goes with another one, which is
+/// no mistake.
+fn is_passed_over(document: &Document, choice: &str, key: &str) -> bool {
+    document.is_override(choice) && !document.is_override(key)
+}
+
 /// The value of a section's naming key, with an error for keys that this choice does not have.
 ///
 /// The file's keys for another choice are passed over where the command line made the choice.
@@ -165,8 +171,7 @@ fn choice_of_section(
     let chosen = document.choice(naming, default, choices)?;
     for (key, _, owners) in KEYS_OF_A_CHOICE.iter().filter(|row| row.1 == naming) {
         let foreign = document.entry(key).is_some() && !owners.contains(&chosen);
-        let passed_over = document.is_override(naming) && !document.is_override(key);
-        if foreign && !passed_over {
+        if foreign && !is_passed_over(document, naming, key) {
             return Err(document.conflict(
                 &[key],
                 format!(
@@ -262,15 +267,13 @@ fn lookahead(document: &Document) -> Result<LookaheadSpec, RecipeError> {
 }
 
 /// Refuses `key` where it `differs` from its default and `switch`, which is 0, leaves it without an effect.
-/// That the command line has switched off what a file describes is no mistake.
 fn without_effect(
     document: &Document,
     key: &str,
     differs: bool,
     switch: &str,
 ) -> Result<(), RecipeError> {
-    let passed_over = document.is_override(switch) && !document.is_override(key);
-    if !differs || passed_over {
+    if !differs || is_passed_over(document, switch, key) {
         return Ok(());
     }
     Err(document.conflict(

@@ -337,7 +337,7 @@ impl Run<'_> {
 
     /// Steps of the whole run.
     fn steps(&self) -> u64 {
-        (self.recipe.epochs * self.loaders.train.steps() as f64).ceil() as u64
+        self.recipe.steps()
     }
 
     /// Whether the run is over before its last epoch, because no epoch was better than the best.
