@@ -67,14 +67,14 @@ ours() {
         --batch "$3" --seconds "$seconds" --json
 }
 
-# What PyTorch does with one case: full precision eager and compiled, TF32, and half precision.
+# What PyTorch does with one case, by the fastest of cuDNN's algorithms: full precision eager and compiled, TF32, and half precision.
 torch() {
     for layout in nchw nhwc; do
         for flags in "" "--compile" "--tf32" "--tf32 --compile" "--autocast fp16 --compile" "--autocast bf16 --compile"; do
             # Flags are words of their own.
             # shellcheck disable=SC2086
             record bench "$1 $2 batch $3: torch $layout $flags" "$python" "$here/bench_torch.py" --device cuda \
-                --net "$1" --mode "$2" --batch "$3" --seconds "$seconds" --layout "$layout" $flags
+                --net "$1" --mode "$2" --batch "$3" --seconds "$seconds" --layout "$layout" --tune $flags
         done
     done
 }

@@ -3,7 +3,7 @@
 //!     cargo run --package gpu-kernels --features wgpu --example tiles -- [BATCH] [NAME] [yxw]
 //!
 //! prints the time of the layers whose names begin with `NAME`, as [`Tile`] and [`WeightTile`] are
-//! chosen, and of the best four others forward (`y`), backward by the input (`x`) and by the weights
+//! chosen, and of the best four ways forward (`y`), backward by the input (`x`) and by the weights
 //! (`w`).
 
 use std::error::Error;
@@ -12,12 +12,14 @@ use std::time::Instant;
 use cubecl::prelude::*;
 use gpu_kernels::Buffer;
 use gpu_kernels::conv::{
-    After, Shape, Tile, WeightTile, convolve, convolve_back, convolve_back_with, convolve_with,
-    weight_gradient, weight_gradient_with,
+    After, Shape, Tile, WeightTile, convolve, convolve_at_points, convolve_back,
+    convolve_back_with, convolve_with, weight_gradient, weight_gradient_at_points,
+    weight_gradient_with,
 };
+use gpu_kernels::winograd::{Block, Points};
 
 /// Names; height, input and output channels, filters' size, stride and padding.
-const LAYERS: [(&str, [usize; 6]); 15] = [
+const LAYERS: [(&str, [usize; 6]); 17] = [
     ("resnet20-stem", [32, 3, 16, 3, 1, 1]),
     ("resnet20-16", [32, 16, 16, 3, 1, 1]),
     ("resnet20-16-32", [32, 16, 32, 3, 2, 1]),
@@ -30,7 +32,9 @@ const LAYERS: [(&str, [usize; 6]); 15] = [
     ("resnet18-512", [4, 512, 512, 3, 1, 1]),
     ("airbench94-24-64", [31, 24, 64, 3, 1, 1]),
     ("airbench94-64-256", [15, 64, 256, 3, 1, 1]),
+    ("airbench94-64", [15, 64, 64, 3, 1, 1]),
     ("airbench94-256", [7, 256, 256, 3, 1, 1]),
+    ("airbench94-256-3", [3, 256, 256, 3, 1, 1]),
     ("simple_cnn-2", [14, 6, 16, 5, 1, 0]),
     ("linear", [1, 400, 120, 1, 1, 0]),
 ];
@@ -111,7 +115,7 @@ impl Layer {
 
     fn report_best(&self, what: &str, mut results: Vec<(f64, String)>) {
         results.sort_by(|a, b| a.0.total_cmp(&b.0));
-        for (time, how) in results.into_iter().take(4) {
+        for (time, how) in results.into_iter().take(6) {
             self.report(what, &how, time);
         }
     }
@@ -127,6 +131,45 @@ impl Layer {
         Ok(())
     }
 
+    /// Blocks of products at the points.
+    fn blocks(&self, client: &Client) -> Outcome<()> {
+        let (x, weight, dy, shape) = (&self.x, &self.weight, &self.dy, &self.shape);
+        let chosen = shape.points(client, false);
+        let (mut of_y, mut of_dw) = (Vec::new(), Vec::new());
+        for (rows, columns) in [(128, 128), (64, 128), (128, 64), (64, 64)] {
+            for (unit_rows, unit_columns) in [(8, 8), (8, 4), (4, 8)] {
+                for (chunk, double) in [(8, false), (16, false), (32, false), (8, true), (16, true)]
+                {
+                    let block = Block {
+                        rows,
+                        columns,
+                        unit_rows,
+                        unit_columns,
+                        chunk,
+                        double,
+                    };
+                    if !(64..=256).contains(&block.units()) {
+                        continue;
+                    }
+                    let points = Points {
+                        product: block,
+                        gradient: block,
+                        ..chosen
+                    };
+                    let how = format!("{block:?}");
+                    let y =
+                        || convolve_at_points(client, x, weight, After::NOTHING, shape, &points);
+                    of_y.push((seconds(client, y)?, how.clone()));
+                    let dw = || weight_gradient_at_points(client, x, dy, shape, &points);
+                    of_dw.push((seconds(client, dw)?, how));
+                }
+            }
+        }
+        self.report_best("y", of_y);
+        self.report_best("dw", of_dw);
+        Ok(())
+    }
+
     fn tiles(&self, client: &Client, back: bool) -> Outcome<()> {
         let shape = &self.shape;
         let (side, from, to) = if back {
@@ -135,8 +178,8 @@ impl Layer {
             (shape.out_height(), shape.in_channels, shape.out_channels)
         };
         let mut results = Vec::new();
-        for tile in tiles(side, from, to) {
-            if !(64..=256).contains(&tile.units()) || tile.shared(shape, back) > MOST_SHARED {
+        for tile in tiles(Tile::chosen(client, shape, back), side, from, to) {
+            if !(32..=256).contains(&tile.units()) || tile.shared(shape, back) > MOST_SHARED {
                 continue;
             }
             let time = if back {
@@ -159,11 +202,11 @@ impl Layer {
     fn weight_tiles(&self, client: &Client) -> Outcome<()> {
         let (x, dy, shape) = (&self.x, &self.dy, &self.shape);
         let mut results = Vec::new();
-        for tile in weight_tiles(shape) {
-            if !(48..=512).contains(&tile.units(shape)) || tile.shared(shape) > MOST_SHARED {
+        for tile in weight_tiles(WeightTile::chosen(client, shape).0, shape) {
+            if !(32..=512).contains(&tile.units(shape)) || tile.shared(shape) > MOST_SHARED {
                 continue;
             }
-            for cubes in [256, 1024] {
+            for cubes in [256, 528, 1056] {
                 let time = seconds(client, || {
                     weight_gradient_with(client, x, dy, shape, tile, cubes).added(client)
                 })?;
@@ -175,62 +218,95 @@ impl Layer {
     }
 }
 
-fn tiles(side: usize, from: usize, to: usize) -> Vec<Tile> {
-    let pixels: &[[usize; 3]] = match side {
-        1 => &[[32, 1, 1], [64, 1, 1], [128, 1, 1]],
-        2..=4 => &[[4, 4, 4], [8, 4, 4]],
-        5..=8 => &[[1, 8, 8], [2, 8, 8]],
-        _ => &[[1, 8, 8], [1, 8, 16], [1, 16, 16]],
+/// The tile that is chosen and those that fit a side of so many pixels, each with other depths, and with
+/// reads ahead.
+fn tiles(chosen: Tile, side: usize, from: usize, to: usize) -> Vec<Tile> {
+    // Images, rows and columns of a tile; rows, columns and channels of a unit; channels of a tile.
+    let fitting: &[([usize; 3], [usize; 3], usize)] = match side {
+        1 => &[([32, 1, 1], [4, 1, 4], 32), ([64, 1, 1], [4, 1, 4], 32)],
+        4 => &[
+            ([4, 4, 4], [2, 4, 8], 128),
+            ([4, 4, 4], [2, 4, 8], 64),
+            ([8, 4, 4], [2, 4, 8], 64),
+            ([2, 4, 4], [2, 4, 8], 128),
+        ],
+        8 => &[
+            ([1, 8, 8], [1, 8, 8], 128),
+            ([1, 8, 8], [1, 8, 8], 64),
+            ([1, 8, 8], [1, 8, 4], 64),
+        ],
+        3 => &[
+            ([16, 3, 3], [3, 3, 8], 128),
+            ([16, 3, 3], [3, 3, 4], 64),
+            ([32, 3, 3], [3, 3, 8], 64),
+            ([16, 3, 3], [2, 3, 8], 64),
+        ],
+        7 => &[
+            ([2, 7, 7], [1, 7, 8], 128),
+            ([4, 7, 7], [1, 7, 8], 64),
+            ([4, 7, 7], [2, 7, 4], 64),
+            ([8, 7, 7], [2, 7, 4], 32),
+        ],
+        15 => &[
+            ([1, 15, 15], [1, 15, 4], 64),
+            ([1, 5, 15], [1, 15, 4], 128),
+            ([1, 15, 15], [1, 15, 8], 128),
+            ([1, 15, 15], [1, 5, 8], 32),
+        ],
+        _ => &[],
     };
+    let mut bases = vec![chosen];
+    for &([images, rows, columns], [unit_rows, unit_columns, unit_channels], channels) in fitting {
+        bases.push(Tile {
+            images,
+            rows,
+            columns,
+            channels: channels.min(to.next_multiple_of(4 * unit_channels)),
+            unit_columns,
+            unit_rows,
+            unit_channels,
+            ..chosen
+        });
+    }
     let mut tiles = Vec::new();
-    for &[images, rows, columns] in pixels {
-        for channels in [16, 32, 64, 128] {
-            for (unit_pixels, unit_channels) in [(4, 4), (8, 4), (8, 8), (16, 4)] {
-                for chunk in [8, 16] {
-                    if channels > to.next_multiple_of(16) || chunk > from.next_multiple_of(4) {
-                        continue;
-                    }
-                    let unit_columns = columns.min(unit_pixels);
-                    tiles.push(Tile {
-                        images,
-                        rows,
-                        columns,
-                        channels,
-                        unit_columns,
-                        unit_rows: unit_pixels / unit_columns,
-                        unit_channels,
-                        chunk,
-                    });
-                }
+    for base in bases {
+        for chunk in [4, 8, 16] {
+            if chunk <= from.next_multiple_of(4) {
+                tiles.push(Tile { chunk, ..base });
+                tiles.push(Tile {
+                    chunk,
+                    ahead: true,
+                    ..base
+                });
             }
         }
     }
     tiles
 }
 
-fn weight_tiles(shape: &Shape) -> Vec<WeightTile> {
-    let pixels: &[[usize; 3]] = match shape.out_height() {
-        1 => &[[32, 1, 1], [64, 1, 1]],
-        2..=4 => &[[4, 4, 4], [8, 4, 4]],
-        5..=8 => &[[1, 8, 8], [2, 8, 8]],
-        _ => &[[1, 8, 8], [1, 8, 16], [1, 16, 8]],
+/// As [`tiles`], for gradients by weights.
+fn weight_tiles(chosen: WeightTile, shape: &Shape) -> Vec<WeightTile> {
+    let fitting: &[[usize; 3]] = match shape.out_height() {
+        1 => &[[64, 1, 1]],
+        3 => &[[8, 3, 3], [16, 3, 3]],
+        4 => &[[8, 4, 4]],
+        7 => &[[1, 7, 7], [2, 7, 7]],
+        8 => &[[2, 8, 8]],
+        15 => &[[1, 5, 15], [1, 8, 15]],
+        _ => &[[1, 4, 16], [1, 8, 16]],
     };
-    let mut tiles = Vec::new();
-    for &[images, rows, columns] in pixels {
-        for (from, to) in [(16, 16), (32, 16), (16, 32), (32, 32), (64, 32)] {
-            for groups in [1, 2, 4] {
-                tiles.push(WeightTile {
-                    images,
-                    rows,
-                    columns,
-                    in_channels: shape.in_channels.next_multiple_of(4).min(from),
-                    out_channels: shape.out_channels.next_multiple_of(4).min(to),
-                    groups,
-                });
-            }
-        }
-    }
-    tiles
+    let mut bases = vec![chosen];
+    bases.extend(fitting.iter().map(|&[images, rows, columns]| WeightTile {
+        images,
+        rows,
+        columns,
+        ..chosen
+    }));
+    let ahead = bases.iter().map(|&tile| WeightTile {
+        ahead: true,
+        ..tile
+    });
+    bases.iter().copied().chain(ahead.clone()).collect()
 }
 
 fn main() -> Outcome<()> {
@@ -252,6 +328,9 @@ fn main() -> Outcome<()> {
         }
         if what.contains('w') {
             layer.weight_tiles(&client)?;
+        }
+        if what.contains('p') {
+            layer.blocks(&client)?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! | module | what it computes |
 //! | --- | --- |
 //! | `conv` | convolutions with square windows, forward and backward, with what stands before and after |
+//! | `winograd` | those of three by three taps with a quarter of the products |
 //! | `moments` | means and variances by channel |
 //! | `norm` | normalisation and its gradients |
 //! | `activation` | what follows them |
@@ -32,6 +33,7 @@ pub mod norm;
 pub mod pool;
 mod rows;
 pub mod update;
+pub mod winograd;
 
 pub use launches::launches;
 pub use rows::{Parts, add_parts, sums};

@@ -145,7 +145,7 @@ pub const ROWS: [Row; 8] = [
     Row {
         name: "speedrun-96",
         seeds: 1,
-        first_seed: 0,
+        first_seed: 1,
         jobs: 1,
         figure: Figure::Augmented,
         reference: Some(Reference {

@@ -8,11 +8,13 @@
 
 use cubecl::prelude::*;
 
+use super::after::{After, finish};
+use super::read::{load, load_weight};
 use super::tile::Tile;
-use super::{Input, Sizes, SizesLaunch, Window, load};
-use crate::activation::{Activation, activate};
+use super::{Input, Sizes, SizesLaunch, Window};
+use crate::activation::Activation;
 use crate::moments::PART;
-use crate::{Buffer, Quad, read, width, write};
+use crate::{Buffer, Quad, width, write};
 
 #[cube(launch_unchecked)]
 fn convolve<NX: Size, NY: Size>(
@@ -106,50 +108,39 @@ fn convolve<NX: Size, NY: Size>(
     let in_channels = sizes.in_channels as usize;
     let image_reads = comptime!((cells * quads).div_ceil(units));
     let filter_reads = comptime!((channel_quads * tile.chunk * taps).div_ceil(units));
+    let mut images = Array::<Quad>::new(image_reads);
+    let mut filters = Array::<Quad>::new(filter_reads);
     let mut chunk0 = 0usize;
+    if comptime!(tile.ahead) {
+        read_images::<NX>(
+            &mut images,
+            x,
+            affine,
+            &sizes,
+            image0,
+            from_row,
+            from_column,
+            chunk0,
+            tile,
+            window,
+        );
+        read_filters(&mut filters, weight, &sizes, chunk0, channel0, tile, window);
+    }
     while chunk0 < in_channels {
-        // All reads are under way before the first is waited for.
-        let mut images = Array::<Quad>::new(image_reads);
-        #[unroll]
-        for n in 0..image_reads {
-            let e = unit + comptime!(n * units);
-            let cell = e / quads;
-            let column = cell % halo_columns + from_column;
-            let row = cell / halo_columns % halo_rows + from_row;
-            let image = cell / comptime!(halo_columns * halo_rows) + image0;
-            images[n] = load::<NX>(
+        if comptime!(!tile.ahead) {
+            read_images::<NX>(
+                &mut images,
                 x,
                 affine,
                 &sizes,
-                image,
-                row,
-                column,
-                chunk0 + e % quads * 4,
+                image0,
+                from_row,
+                from_column,
+                chunk0,
+                tile,
+                window,
             );
-        }
-        let mut filters = Array::<Quad>::new(filter_reads);
-        #[unroll]
-        for n in 0..filter_reads {
-            let e = unit + comptime!(n * units);
-            let r = e % comptime!(tile.chunk * taps);
-            let quad = e / comptime!(tile.chunk * taps);
-            let mut value = Quad::new(0.0);
-            #[unroll]
-            for j in 0..4usize {
-                value.insert(
-                    j,
-                    load_weight(
-                        weight,
-                        &sizes,
-                        chunk0 + r / taps,
-                        channel0 + quad * 4 + j,
-                        r % taps,
-                        taps,
-                        window,
-                    ),
-                );
-            }
-            filters[n] = value;
+            read_filters(&mut filters, weight, &sizes, chunk0, channel0, tile, window);
         }
         sync_cube();
         #[unroll]
@@ -169,6 +160,23 @@ fn convolve<NX: Size, NY: Size>(
             }
         }
         sync_cube();
+        chunk0 += tile.chunk;
+        // The next channels are on their way while these are summed; past the last nothing is read.
+        if comptime!(tile.ahead) {
+            read_images::<NX>(
+                &mut images,
+                x,
+                affine,
+                &sizes,
+                image0,
+                from_row,
+                from_column,
+                chunk0,
+                tile,
+                window,
+            );
+            read_filters(&mut filters, weight, &sizes, chunk0, channel0, tile, window);
+        }
 
         // Pixels side by side share most of what they read, which stays in registers.
         let needed = comptime!((unit_columns - 1) * window.stride + window.size.div_ceil(spread));
@@ -215,7 +223,6 @@ fn convolve<NX: Size, NY: Size>(
             row_of_x += 1;
             tap_row += spread;
         }
-        chunk0 += tile.chunk;
     }
 
     if comptime!(takes_moments) {
@@ -252,10 +259,11 @@ fn convolve<NX: Size, NY: Size>(
             xs[unit] = sum;
             xs[units + unit] = square;
             #[unroll]
-            for level in 1..=comptime!(steps.ilog2() as usize) {
-                let half = comptime!(steps >> level);
+            for level in 0..comptime!(steps.next_power_of_two().ilog2() as usize) {
+                let all = comptime!(steps.div_ceil(1 << level));
+                let half = comptime!(all.div_ceil(2));
                 sync_cube();
-                if step < half {
+                if step + half < all {
                     xs[unit] = xs[unit] + xs[unit + half * lanes];
                     xs[units + unit] = xs[units + unit] + xs[units + unit + half * lanes];
                 }
@@ -296,36 +304,93 @@ fn convolve<NX: Size, NY: Size>(
                 let channel = channel0 + (lane + comptime!(j * lanes)) * 4;
                 if channel < sizes.out_channels as usize {
                     let channels = sizes.out_channels as usize;
-                    let mut value = sums[comptime!(i * unit_quads + j)];
-                    #[comptime]
-                    if let ComptimeOption::Some(bias) = bias {
-                        #[unroll]
-                        for k in 0..4usize {
-                            if channel + k < channels {
-                                value.insert(k, value.extract(k) + bias[channel + k]);
-                            }
-                        }
-                    }
-                    #[comptime]
-                    if let ComptimeOption::Some(around) = around {
-                        let mut other = read::<NY>(around, at + channel, channel, channels);
-                        #[comptime]
-                        if let ComptimeOption::Some(gate) = around_gate {
-                            let gate = read::<NY>(gate, at + channel, channel, channels);
-                            #[unroll]
-                            for k in 0..4usize {
-                                if gate.extract(k) <= 0.0 {
-                                    other.insert(k, 0.0);
-                                }
-                            }
-                        }
-                        value += other;
-                    }
-                    let value = activate::<Const<4>>(value, activation);
+                    let value = finish::<NY>(
+                        sums[comptime!(i * unit_quads + j)],
+                        bias,
+                        around,
+                        around_gate,
+                        at,
+                        channel,
+                        channels,
+                        activation,
+                    );
                     write::<NY>(y, value, at + channel, channel, channels);
                 }
             }
         }
+    }
+}
+
+/// What a unit brings of the images into shared memory: all reads are under way before the first is
+/// waited for.
+#[cube]
+fn read_images<N: Size>(
+    images: &mut Array<Quad>,
+    x: &[Vector<f32, N>],
+    affine: ComptimeOption<&[Vector<f32, N>]>,
+    sizes: &Sizes,
+    image0: usize,
+    from_row: usize,
+    from_column: usize,
+    chunk0: usize,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) {
+    let quads = comptime!(tile.chunk / 4);
+    let rows = comptime!(window.halo(tile.rows));
+    let columns = comptime!(window.halo(tile.columns));
+    let units = comptime!(tile.units());
+    #[unroll]
+    for n in 0..comptime!((tile.images * rows * columns * quads).div_ceil(units)) {
+        let e = UNIT_POS as usize + comptime!(n * units);
+        let cell = e / quads;
+        images[n] = load::<N>(
+            x,
+            affine,
+            sizes,
+            cell / comptime!(columns * rows) + image0,
+            cell / columns % rows + from_row,
+            cell % columns + from_column,
+            chunk0 + e % quads * 4,
+        );
+    }
+}
+
+/// What a unit brings of the filters into shared memory.
+#[cube]
+fn read_filters(
+    filters: &mut Array<Quad>,
+    weight: &[f32],
+    sizes: &Sizes,
+    chunk0: usize,
+    channel0: usize,
+    #[comptime] tile: Tile,
+    #[comptime] window: Window,
+) {
+    let taps = comptime!(window.size * window.size);
+    let units = comptime!(tile.units());
+    #[unroll]
+    for n in 0..comptime!((tile.channels / 4 * tile.chunk * taps).div_ceil(units)) {
+        let e = UNIT_POS as usize + comptime!(n * units);
+        let r = e % comptime!(tile.chunk * taps);
+        let quad = e / comptime!(tile.chunk * taps);
+        let mut value = Quad::new(0.0);
+        #[unroll]
+        for j in 0..4usize {
+            value.insert(
+                j,
+                load_weight(
+                    weight,
+                    sizes,
+                    chunk0 + r / taps,
+                    channel0 + quad * 4 + j,
+                    r % taps,
+                    taps,
+                    window,
+                ),
+            );
+        }
+        filters[n] = value;
     }
 }
 
@@ -338,28 +403,7 @@ fn at_most(value: usize, #[comptime] limit: usize) -> usize {
     least
 }
 
-#[cube]
-fn load_weight(
-    weight: &[f32],
-    sizes: &Sizes,
-    from: usize,
-    to: usize,
-    tap: usize,
-    #[comptime] taps: usize,
-    #[comptime] window: Window,
-) -> f32 {
-    let mut value = 0.0f32;
-    if from < sizes.in_channels as usize && to < sizes.out_channels as usize {
-        if comptime!(window.flipped) {
-            value = weight[(from * sizes.out_channels as usize + to) * taps + (taps - 1 - tap)];
-        } else {
-            value = weight[(to * sizes.in_channels as usize + from) * taps + tap];
-        }
-    }
-    value
-}
-
-pub(super) fn sizes(of: [usize; 8]) -> SizesLaunch {
+pub(crate) fn sizes(of: [usize; 8]) -> SizesLaunch {
     let [
         batch,
         height,
@@ -380,35 +424,6 @@ pub(super) fn sizes(of: [usize; 8]) -> SizesLaunch {
         out_channels,
         padding,
     )
-}
-
-/// A second summand.
-#[derive(Clone, Copy, Debug)]
-pub struct Around<'a> {
-    /// Of the result's shape.
-    pub images: &'a Buffer,
-    /// The summand counts only where this is above zero.
-    pub gate: Option<&'a Buffer>,
-}
-
-/// What follows a convolution.
-#[derive(Clone, Copy, Debug)]
-pub struct After<'a> {
-    /// One number for each output channel.
-    pub bias: Option<&'a Buffer>,
-    /// A second summand, of the result's shape.
-    pub around: Option<Around<'a>>,
-    /// What comes last.
-    pub activation: Activation,
-}
-
-impl After<'_> {
-    /// Nothing.
-    pub const NOTHING: Self = Self {
-        bias: None,
-        around: None,
-        activation: Activation::None,
-    };
 }
 
 #[allow(clippy::too_many_arguments)]

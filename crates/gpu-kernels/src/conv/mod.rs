@@ -2,23 +2,31 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | here | shapes, what goes in and what follows, and the operations |
+//! | here | shapes, what goes in, and the operations |
+//! | `read` | how the kernels read it |
+//! | `after` | what follows |
 //! | `forward` | the kernel forward, and backward by the input |
 //! | `weights` | the kernel backward by the weights |
 //! | `tile` | how their work is cut |
 
+mod after;
 mod forward;
+mod read;
 mod tile;
 mod weights;
 
 use cubecl::prelude::*;
 
-pub use forward::{After, Around};
+pub(crate) use after::finish;
+pub use after::{After, Around};
+pub(crate) use forward::sizes;
+pub(crate) use read::{load, load_weight};
 pub use tile::{Tile, WeightTile};
 
 use crate::moments::{self, Moments};
 use crate::rows::Parts;
-use crate::{Buffer, Quad, read, width};
+use crate::winograd::{self, Points};
+use crate::{Buffer, width};
 
 /// A square window of filters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -46,6 +54,14 @@ pub(crate) struct Sizes {
 }
 
 impl Window {
+    /// Three by three taps at every pixel.
+    pub(crate) const PLAIN: Self = Self {
+        size: 3,
+        stride: 1,
+        spread: 1,
+        flipped: false,
+    };
+
     /// How many rows of the input `length` rows of a tile need.
     pub(crate) fn halo(&self, length: usize) -> usize {
         if self.spread > 1 {
@@ -54,39 +70,6 @@ impl Window {
             (length - 1) * self.stride + self.size
         }
     }
-}
-
-/// Four channels of a pixel of the input, which `affine` normalises and a rectifier follows where there
-/// is one; zeros outside of it.
-#[cube]
-pub(crate) fn load<N: Size>(
-    x: &[Vector<f32, N>],
-    affine: ComptimeOption<&[Vector<f32, N>]>,
-    sizes: &Sizes,
-    image: usize,
-    row: usize,
-    column: usize,
-    channel: usize,
-) -> Quad {
-    let mut value = Quad::new(0.0);
-    let channels = sizes.in_channels as usize;
-    // Below zero is above every size.
-    let inside = image < sizes.batch as usize
-        && row < sizes.height as usize
-        && column < sizes.width as usize
-        && channel < channels;
-    if inside {
-        let at = ((image * sizes.height as usize + row) * sizes.width as usize + column) * channels
-            + channel;
-        value = read::<N>(x, at, channel, channels);
-        #[comptime]
-        if let ComptimeOption::Some(affine) = affine {
-            let scale = read::<N>(affine, channel, channel, channels);
-            let shift = read::<N>(affine, channels + channel, channel, channels);
-            value = max(fma(value, scale, shift), Quad::new(0.0));
-        }
-    }
-    value
 }
 
 /// The input of a convolution.
@@ -130,6 +113,18 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// How [`convolve`] cuts a large convolution of three by three taps, or [`convolve_back`].
+    #[must_use]
+    pub fn points(&self, client: &Client, back: bool) -> Points {
+        Points::new(
+            client,
+            &if back {
+                backward_sizes(self)
+            } else {
+                forward_sizes(self)
+            },
+        )
+    }
     fn out(&self, length: usize) -> usize {
         (length + 2 * self.padding - self.size) / self.stride + 1
     }
@@ -142,6 +137,9 @@ impl Shape {
     #[must_use]
     pub fn out_width(&self) -> usize {
         self.out(self.width)
+    }
+    fn in_length(&self) -> usize {
+        self.batch * self.height * self.width * self.in_channels
     }
     fn out_length(&self) -> usize {
         self.batch * self.out_height() * self.out_width() * self.out_channels
@@ -193,6 +191,27 @@ fn backward_sizes(s: &Shape) -> [usize; 8] {
     ]
 }
 
+/// The way that suits a convolution.
+#[allow(clippy::too_many_arguments)]
+fn launch(
+    client: &Client,
+    x: Input<'_>,
+    weight: &Buffer,
+    y: &Buffer,
+    after: After<'_>,
+    moments: Option<&Buffer>,
+    of: [usize; 8],
+    window: Window,
+) {
+    if winograd::pays(&of, &window) {
+        let points = &Points::new(client, &of);
+        winograd::convolve(client, x, weight, y, after, moments, of, window, points);
+    } else {
+        let tile = Tile::new(client, &of, &window);
+        forward::launch(client, x, weight, y, after, moments, of, tile, window);
+    }
+}
+
 /// `after(x * weight)`: `x` of `[batch, height, width, in_channels]`, `weight` of
 /// `[out_channels, in_channels, size, size]`.
 pub fn convolve<'a>(
@@ -202,8 +221,10 @@ pub fn convolve<'a>(
     after: After<'_>,
     shape: &Shape,
 ) -> Buffer {
-    let tile = Tile::new(client, &forward_sizes(shape), &shape.forward_window());
-    convolve_with(client, x, weight, after, shape, tile)
+    let (sizes, window) = (forward_sizes(shape), shape.forward_window());
+    let y = Buffer::new(client, shape.out_length());
+    launch(client, x.into(), weight, &y, after, None, sizes, window);
+    y
 }
 
 /// As [`convolve`], with the work cut as told.
@@ -230,6 +251,22 @@ pub fn convolve_with<'a>(
     y
 }
 
+/// As [`convolve`], by Winograd's algorithm, with the work cut as told. Filters have three by three taps and
+/// stand at every pixel; channels are multiples of four.
+pub fn convolve_at_points<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    weight: &Buffer,
+    after: After<'_>,
+    shape: &Shape,
+    points: &Points,
+) -> Buffer {
+    let (sizes, window) = (forward_sizes(shape), shape.forward_window());
+    let (x, y) = (x.into(), Buffer::new(client, shape.out_length()));
+    winograd::convolve(client, x, weight, &y, after, None, sizes, window, points);
+    y
+}
+
 /// `x * weight`, and its moments over batch and pixels.
 pub fn convolve_moments<'a>(
     client: &Client,
@@ -240,21 +277,24 @@ pub fn convolve_moments<'a>(
     beta: &Buffer,
     epsilon: f32,
 ) -> (Buffer, Moments) {
-    let sizes = forward_sizes(shape);
-    let tile = Tile::new(client, &sizes, &shape.forward_window());
+    let (sizes, window) = (forward_sizes(shape), shape.forward_window());
     let y = Buffer::new(client, shape.out_length());
-    let parts = tile.parts(&sizes, &shape.forward_window());
+    let parts = if winograd::pays(&sizes, &window) {
+        winograd::parts(&sizes, &Points::new(client, &sizes))
+    } else {
+        Tile::new(client, &sizes, &window).parts(&sizes, &window)
+    };
     let partial = Buffer::new(client, parts * moments::PART * shape.out_channels);
-    forward::launch(
+    let moments = Some(&partial);
+    launch(
         client,
         x.into(),
         weight,
         &y,
         After::NOTHING,
-        Some(&partial),
+        moments,
         sizes,
-        tile,
-        shape.forward_window(),
+        window,
     );
     let moments = moments::moments_end(client, &partial, parts, gamma, beta, epsilon);
     (y, moments)
@@ -268,8 +308,14 @@ pub fn convolve_back(
     around: Option<Around<'_>>,
     shape: &Shape,
 ) -> Buffer {
-    let tile = Tile::new(client, &backward_sizes(shape), &shape.backward_window());
-    convolve_back_with(client, dy, weight, around, shape, tile)
+    let (sizes, window) = (backward_sizes(shape), shape.backward_window());
+    let dx = Buffer::new(client, shape.in_length());
+    let after = After {
+        around,
+        ..After::NOTHING
+    };
+    launch(client, dy.into(), weight, &dx, after, None, sizes, window);
+    dx
 }
 
 /// As [`convolve_back`], with the work cut as told.
@@ -281,10 +327,7 @@ pub fn convolve_back_with(
     shape: &Shape,
     tile: Tile,
 ) -> Buffer {
-    let dx = Buffer::new(
-        client,
-        shape.batch * shape.height * shape.width * shape.in_channels,
-    );
+    let dx = Buffer::new(client, shape.in_length());
     let after = After {
         around,
         ..After::NOTHING
@@ -303,6 +346,46 @@ pub fn convolve_back_with(
     dx
 }
 
+/// As [`convolve_back`], as [`convolve_at_points`].
+pub fn convolve_back_at_points(
+    client: &Client,
+    dy: &Buffer,
+    weight: &Buffer,
+    around: Option<Around<'_>>,
+    shape: &Shape,
+    points: &Points,
+) -> Buffer {
+    let (sizes, window) = (backward_sizes(shape), shape.backward_window());
+    let dx = Buffer::new(client, shape.in_length());
+    let after = After {
+        around,
+        ..After::NOTHING
+    };
+    winograd::convolve(
+        client,
+        dy.into(),
+        weight,
+        &dx,
+        after,
+        None,
+        sizes,
+        window,
+        points,
+    );
+    dx
+}
+
+/// As [`weight_gradient`], as [`convolve_at_points`].
+pub fn weight_gradient_at_points<'a>(
+    client: &Client,
+    x: impl Into<Input<'a>>,
+    dy: &Buffer,
+    shape: &Shape,
+    points: &Points,
+) -> Buffer {
+    winograd::weight_gradient(client, x.into(), dy, forward_sizes(shape), points)
+}
+
 /// The gradient of [`convolve`] by its weights, in parts that are still to be added.
 pub fn weight_gradient<'a>(
     client: &Client,
@@ -310,7 +393,13 @@ pub fn weight_gradient<'a>(
     dy: &Buffer,
     shape: &Shape,
 ) -> Parts {
-    let (tile, cubes) = WeightTile::new(client, shape);
+    let sizes = forward_sizes(shape);
+    if winograd::pays(&sizes, &shape.forward_window()) {
+        let points = Points::new(client, &sizes);
+        let gradient = winograd::weight_gradient(client, x.into(), dy, sizes, &points);
+        return Parts::new(client, gradient, 1);
+    }
+    let (tile, cubes) = WeightTile::chosen(client, shape);
     weight_gradient_with(client, x, dy, shape, tile, cubes)
 }
 

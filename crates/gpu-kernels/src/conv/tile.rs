@@ -23,6 +23,8 @@ pub struct Tile {
     pub unit_channels: usize,
     /// Input channels that a cube's shared memory holds at once, a multiple of four.
     pub chunk: usize,
+    /// Whether the next input channels are read while these are summed.
+    pub ahead: bool,
 }
 
 impl Tile {
@@ -39,6 +41,18 @@ impl Tile {
     fn shared_for(&self, window: &Window) -> usize {
         let weights = window.size * window.size * (self.chunk * self.channels / 4 + 1);
         16 * (self.image_quads(window) + weights)
+    }
+
+    /// What [`super::convolve`] chooses, or [`super::convolve_back`].
+    #[must_use]
+    pub fn chosen(client: &Client, shape: &Shape, back: bool) -> Self {
+        if back {
+            let sizes = super::backward_sizes(shape);
+            Self::new(client, &sizes, &shape.backward_window())
+        } else {
+            let sizes = super::forward_sizes(shape);
+            Self::new(client, &sizes, &shape.forward_window())
+        }
     }
 
     /// Units of a cube.
@@ -90,6 +104,7 @@ impl Tile {
             unit_rows: 1,
             unit_channels: 4,
             chunk: 4,
+            ahead: false,
         })
     }
 
@@ -116,7 +131,10 @@ impl Tile {
             if channels > 16 && channels / 2 >= out_channels {
                 continue;
             }
-            for chunk in [8, 4] {
+            // Reads ahead pay where there are several chunks, and where the input of a stride makes them large.
+            let ahead = in_channels >= 32 || window.stride > 1 || window.spread > 1;
+            let chunks: &[usize] = if window.stride > 1 { &[4] } else { &[8, 4] };
+            for &chunk in chunks {
                 if chunk > in_channels.next_multiple_of(4) {
                     continue;
                 }
@@ -132,6 +150,7 @@ impl Tile {
                     unit_rows,
                     unit_channels: side,
                     chunk,
+                    ahead,
                 });
             }
         }
@@ -165,11 +184,14 @@ pub struct WeightTile {
     pub out_channels: usize,
     /// Units that share a weight and sum over different rows.
     pub groups: usize,
+    /// Whether the next pixels are read while these are summed.
+    pub ahead: bool,
 }
 
 impl WeightTile {
-    /// What suits a convolution, and how many cubes share its work.
-    pub(super) fn new(client: &Client, shape: &Shape) -> (Self, usize) {
+    /// What [`super::weight_gradient`] chooses, and how many cubes share its work.
+    #[must_use]
+    pub fn chosen(client: &Client, shape: &Shape) -> (Self, usize) {
         let channels = shape.in_channels.max(shape.out_channels);
         let side = shape.out_height().max(shape.out_width());
         let narrow = channels <= 16 || (channels < 128 && side <= 16);
@@ -193,6 +215,7 @@ impl WeightTile {
                 .next_multiple_of(4)
                 .min(if narrow { 16 } else { 32 }),
             groups: if narrow && rows > 1 { 4 } else { 1 },
+            ahead: true,
         };
         let fits = |tile: &Self| tile.shared(shape) <= limit && tile.units(shape) <= MOST_UNITS;
         while !fits(&tile) && tile.groups > 1 {

@@ -6,8 +6,9 @@
 
 use cubecl::prelude::*;
 
+use super::read::load;
 use super::tile::WeightTile;
-use super::{Sizes, Window, load};
+use super::{Sizes, Window};
 use crate::Quad;
 
 #[cube(launch_unchecked)]
@@ -28,7 +29,6 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
     let units = comptime!(in_quads * out_quads * window.size * tile.groups);
     let halo_rows = comptime!(window.halo(tile.rows));
     let halo_columns = comptime!(window.halo(tile.columns));
-    let padding = sizes.padding as usize;
     let cells = comptime!(tile.images * halo_rows * halo_columns);
     let pixels = comptime!(tile.images * tile.rows * tile.columns);
     let rows = comptime!(tile.images * tile.rows);
@@ -46,12 +46,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
     let in0 = CUBE_POS_Y as usize % in_blocks * tile.in_channels;
     let out0 = CUBE_POS_Y as usize / in_blocks * tile.out_channels;
 
-    let out_height = sizes.out_height as usize;
-    let out_width = sizes.out_width as usize;
-    let tiles_across = out_width.div_ceil(tile.columns);
-    let tiles_down = out_height.div_ceil(tile.rows);
-    let image_groups = (sizes.batch as usize).div_ceil(tile.images);
-    let all = tiles_across * tiles_down * image_groups;
+    let all = tiles_of(&sizes, tile);
 
     let mut sums = Array::<Quad>::new(comptime!(size * 4));
     #[unroll]
@@ -61,43 +56,39 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
 
     let image_reads = comptime!((cells * in_quads).div_ceil(units));
     let gradient_reads = comptime!((pixels * out_quads).div_ceil(units));
+    let mut images = Array::<Quad>::new(image_reads);
+    let mut gradients = Array::<Quad>::new(gradient_reads);
     let first = CUBE_POS_X as usize * tiles_per_cube as usize;
+    if comptime!(tile.ahead) {
+        read_images::<NX>(
+            &mut images,
+            x,
+            affine,
+            &sizes,
+            first,
+            in0,
+            units,
+            tile,
+            window,
+        );
+        read_gradients::<NY>(&mut gradients, dy, &sizes, first, out0, units, tile);
+    }
     for t in 0..tiles_per_cube as usize {
         let place = first + t;
         if place < all {
-            let column0 = place % tiles_across * tile.columns;
-            let row0 = place / tiles_across % tiles_down * tile.rows;
-            let image0 = place / (tiles_across * tiles_down) * tile.images;
-            // All reads are under way before the first is waited for.
-            let mut images = Array::<Quad>::new(image_reads);
-            #[unroll]
-            for n in 0..image_reads {
-                let e = unit + comptime!(n * units);
-                let cell = e / in_quads;
-                // What is below zero wraps and is outside as well.
-                let column = cell % halo_columns + column0 * stride - padding;
-                let row = cell / halo_columns % halo_rows + row0 * stride - padding;
-                let image = cell / comptime!(halo_columns * halo_rows) + image0;
-                images[n] = load::<NX>(
+            if comptime!(!tile.ahead) {
+                read_images::<NX>(
+                    &mut images,
                     x,
                     affine,
                     &sizes,
-                    image,
-                    row,
-                    column,
-                    in0 + e % in_quads * 4,
+                    place,
+                    in0,
+                    units,
+                    tile,
+                    window,
                 );
-            }
-            let mut gradients = Array::<Quad>::new(gradient_reads);
-            #[unroll]
-            for n in 0..gradient_reads {
-                let e = unit + comptime!(n * units);
-                let pixel = e / out_quads;
-                let column = pixel % tile.columns + column0;
-                let row = pixel / tile.columns % tile.rows + row0;
-                let image = pixel / comptime!(tile.columns * tile.rows) + image0;
-                gradients[n] =
-                    load_gradient::<NY>(dy, &sizes, image, row, column, out0 + e % out_quads * 4);
+                read_gradients::<NY>(&mut gradients, dy, &sizes, place, out0, units, tile);
             }
             sync_cube();
             #[unroll]
@@ -115,6 +106,25 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                 }
             }
             sync_cube();
+            // The next pixels are on their way while these are summed; past the cube's last nothing is read.
+            if comptime!(tile.ahead) {
+                let mut next = all;
+                if t + 1 < tiles_per_cube as usize {
+                    next = place + 1;
+                }
+                read_images::<NX>(
+                    &mut images,
+                    x,
+                    affine,
+                    &sizes,
+                    next,
+                    in0,
+                    units,
+                    tile,
+                    window,
+                );
+                read_gradients::<NY>(&mut gradients, dy, &sizes, next, out0, units, tile);
+            }
 
             let mut line = group;
             while line < rows {
@@ -187,6 +197,90 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                 }
             }
         }
+    }
+}
+
+/// How many tiles a gradient has.
+#[cube]
+fn tiles_of(sizes: &Sizes, #[comptime] tile: WeightTile) -> usize {
+    (sizes.out_width as usize).div_ceil(tile.columns)
+        * (sizes.out_height as usize).div_ceil(tile.rows)
+        * (sizes.batch as usize).div_ceil(tile.images)
+}
+
+/// The first row, column and image of a tile.
+#[cube]
+fn corner(sizes: &Sizes, place: usize, #[comptime] tile: WeightTile) -> (usize, usize, usize) {
+    let across = (sizes.out_width as usize).div_ceil(tile.columns);
+    let down = (sizes.out_height as usize).div_ceil(tile.rows);
+    (
+        place / across % down * tile.rows,
+        place % across * tile.columns,
+        place / (across * down) * tile.images,
+    )
+}
+
+/// What a unit brings of the images into shared memory: all reads are under way before the first is
+/// waited for.
+#[cube]
+fn read_images<N: Size>(
+    images: &mut Array<Quad>,
+    x: &[Vector<f32, N>],
+    affine: ComptimeOption<&[Vector<f32, N>]>,
+    sizes: &Sizes,
+    place: usize,
+    in0: usize,
+    #[comptime] units: usize,
+    #[comptime] tile: WeightTile,
+    #[comptime] window: Window,
+) {
+    let (row0, column0, image0) = corner(sizes, place, tile);
+    let padding = sizes.padding as usize;
+    let quads = comptime!(tile.in_channels / 4);
+    let rows = comptime!(window.halo(tile.rows));
+    let columns = comptime!(window.halo(tile.columns));
+    #[unroll]
+    for n in 0..comptime!((tile.images * rows * columns * quads).div_ceil(units)) {
+        let e = UNIT_POS as usize + comptime!(n * units);
+        let cell = e / quads;
+        // What is below zero wraps and is outside as well.
+        images[n] = load::<N>(
+            x,
+            affine,
+            sizes,
+            cell / comptime!(columns * rows) + image0,
+            cell / columns % rows + row0 * window.stride - padding,
+            cell % columns + column0 * window.stride - padding,
+            in0 + e % quads * 4,
+        );
+    }
+}
+
+/// What a unit brings of the gradient into shared memory.
+#[cube]
+fn read_gradients<N: Size>(
+    gradients: &mut Array<Quad>,
+    dy: &[Vector<f32, N>],
+    sizes: &Sizes,
+    place: usize,
+    out0: usize,
+    #[comptime] units: usize,
+    #[comptime] tile: WeightTile,
+) {
+    let (row0, column0, image0) = corner(sizes, place, tile);
+    let quads = comptime!(tile.out_channels / 4);
+    #[unroll]
+    for n in 0..comptime!((tile.images * tile.rows * tile.columns * quads).div_ceil(units)) {
+        let e = UNIT_POS as usize + comptime!(n * units);
+        let pixel = e / quads;
+        gradients[n] = load_gradient::<N>(
+            dy,
+            sizes,
+            pixel / comptime!(tile.columns * tile.rows) + image0,
+            pixel / tile.columns % tile.rows + row0,
+            pixel % tile.columns + column0,
+            out0 + e % quads * 4,
+        );
     }
 }
 

@@ -64,9 +64,14 @@ fn of_images_far_from_zero() {
 #[test]
 fn of_what_a_convolution_gives() {
     let client = client();
-    for (batch, side, from, to, stride) in
-        [(3, 31, 8, 24, 1), (5, 9, 16, 10, 2), (9, 4, 12, 130, 1)]
-    {
+    for (batch, side, from, to, stride) in [
+        (3, 31, 8, 24, 1),
+        (5, 9, 16, 10, 2),
+        (9, 4, 12, 130, 1),
+        (3, 15, 8, 72, 1),
+        (21, 7, 12, 130, 1),
+        (37, 3, 8, 130, 1),
+    ] {
         let shape = Shape {
             batch,
             height: side,

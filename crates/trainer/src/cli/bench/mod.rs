@@ -77,6 +77,8 @@ impl Mode {
 }
 
 const ROUNDS: usize = 5;
+/// Steps of which the host's time is taken.
+const HOST_STEPS: usize = 9;
 
 impl Bench {
     /// Measures and prints images a second.
@@ -102,22 +104,27 @@ impl Bench {
         let batch = self.batch as usize;
         let mut step = self.step(kind, batch, &device)?;
         // The first step makes buffers; steps that take long need no more to warm up.
-        let first = timed(&mut step, 1, &device)?;
+        let first = timed(&mut step, 1, &device)?.seconds;
         if first < self.seconds {
             timed(&mut step, 2, &device)?;
         }
-        let once = timed(&mut step, 1, &device)?;
+        let once = timed(&mut step, 1, &device)?.seconds;
         let rounds = if once < self.seconds { ROUNDS } else { 1 };
         let steps = (self.seconds / rounds as f64 / once).ceil().max(1.0) as usize;
         let mut rates = Vec::with_capacity(rounds);
         for _ in 0..rounds {
-            rates.push((batch * steps) as f64 / timed(&mut step, steps, &device)?);
+            rates.push((batch * steps) as f64 / timed(&mut step, steps, &device)?.seconds);
         }
         rates.sort_by(f64::total_cmp);
         let (Some(least), Some(most)) = (rates.first(), rates.last()) else {
             return Err("nothing was measured".into());
         };
         let median = rates.get(rounds / 2).copied().unwrap_or_default();
+        let host = if choice.backend.is_processor() {
+            None
+        } else {
+            Some(host_seconds(&mut step, &device)?)
+        };
         let mode = self.mode.name();
         if common.json {
             println!(
@@ -126,7 +133,7 @@ impl Bench {
                     "network": self.network, "stock": self.stock, "batch": batch, "mode": mode,
                     "backend": choice.backend.name(), "device": choice.describe(&device),
                     "threads": choice.threads(), "isa": choice.kernel_isa(), "images_per_s": median,
-                    "min": least, "max": most,
+                    "min": least, "max": most, "host_s_per_step": host,
                 })
             );
         } else {
@@ -135,6 +142,14 @@ impl Bench {
                 self.network,
                 choice.backend.name()
             );
+            if let Some(host) = host {
+                let step = batch as f64 / median;
+                println!(
+                    "the host is busy with a step for {:.2} ms of {:.2} ms",
+                    host * 1e3,
+                    step * 1e3
+                );
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -244,18 +259,42 @@ impl Bench {
 /// What a step came to: its logits, or its loss.
 type Step = Result<Option<Tensor<2>>, TrainError>;
 
-/// Seconds that `steps` steps take. What the last one came to is read, since a device that stopped
-/// computing takes no time at all.
-fn timed(step: &mut dyn FnMut() -> Step, steps: usize, device: &Device) -> Result<f64, TrainError> {
+/// What steps took.
+struct Timed {
+    /// Seconds until the device had done them.
+    seconds: f64,
+    /// Seconds until the host had asked for them.
+    host: f64,
+}
+
+/// Times `steps` steps. What the last one came to is read, since a device that stopped computing takes
+/// no time at all.
+fn timed(
+    step: &mut dyn FnMut() -> Step,
+    steps: usize,
+    device: &Device,
+) -> Result<Timed, TrainError> {
     let start = Instant::now();
     let mut last = None;
     for _ in 0..steps {
         last = step()?;
     }
+    let host = start.elapsed().as_secs_f64();
     device.sync().map_err(TrainError::device)?;
     let seconds = start.elapsed().as_secs_f64();
     if let Some(last) = last {
         last.try_into_data_as::<f32>().map_err(TrainError::device)?;
     }
-    Ok(seconds)
+    Ok(Timed { seconds, host })
+}
+
+/// Seconds that the host needs to ask for one step, the median of several, each of which finds the device
+/// idle, so that no full queue holds the host up.
+fn host_seconds(step: &mut dyn FnMut() -> Step, device: &Device) -> Result<f64, TrainError> {
+    let mut seconds = Vec::with_capacity(HOST_STEPS);
+    for _ in 0..HOST_STEPS {
+        seconds.push(timed(step, 1, device)?.host);
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds.get(HOST_STEPS / 2).copied().unwrap_or_default())
 }
