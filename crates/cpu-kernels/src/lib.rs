@@ -17,6 +17,7 @@
 //! | [`peak`] | what the machine can do at most |
 //! | [`optimizer`] | steps of optimizers |
 //! | [`loss`] | softmax cross-entropy |
+//! | [`stored`] | batches of images that a device holds as bytes |
 //! | [`mod@reference`] | the same operations as plain loops, the truth for tests |
 //!
 //! # Layout
@@ -75,6 +76,7 @@ pub mod reference;
 mod scratch;
 pub mod shape;
 mod simd;
+pub mod stored;
 
 pub use activation::Activation;
 pub use context::{Context, ContextError, Precision};

@@ -9,6 +9,7 @@
 //! | `autodiff` | what ties each operation to its backward, for every backend at once |
 //! | `cpu` | its implementation by the kernels of `cpu-kernels`, for NdArray and Flex |
 //! | `gpu` | its implementation by the kernels of `gpu-kernels`, for every device of CubeCL |
+//! | `stored` | images that live on a device, and batches that it makes of them |
 //! | `remote` | its implementation by a worker on another machine, which computes with one of the others |
 //!
 //! Images are `[batch, channels, height, width]` by shape. How they lie in memory is the backend's
@@ -27,6 +28,7 @@ mod cpu;
 mod gpu;
 #[cfg(feature = "remote")]
 pub mod remote;
+mod stored;
 pub mod types;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -35,14 +37,17 @@ use burn::backend::{Backend, backend_extension};
 pub(crate) use cpu::computes_on_cpu;
 pub use cpu::{SettingsError, isa, set_precision, set_threads};
 pub use cpu_kernels::Precision;
+pub use cpu_kernels::stored::View;
 #[cfg(feature = "wgpu")]
-pub use gpu::{StoredImages, StoredViews, together};
+pub use gpu::together;
 #[cfg(feature = "wgpu")]
-pub use gpu_kernels::{images::View, launches};
+pub use gpu_kernels::launches;
+pub use stored::{StoredImages, StoredViews};
 use types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped, Stored,
+    StoredBatch,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -424,5 +429,16 @@ pub trait CnnBackend: Backend {
         settings: SgdStep,
     ) -> Stepped<Self> {
         compose::sgd_step(weight, gradient, velocity, settings)
+    }
+
+    /// What the `count` views from `first` on show, of images that the device holds. `views` are words as
+    /// [`cpu_kernels::stored`] describes them.
+    fn stored_batch(
+        stored: Stored<Self>,
+        views: IntTensor<Self>,
+        first: usize,
+        count: usize,
+    ) -> StoredBatch<Self> {
+        compose::stored_batch::<Self>(stored, views, first, count)
     }
 }

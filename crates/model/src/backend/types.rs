@@ -181,6 +181,26 @@ pub struct CrossEntropy<B: Backend> {
     pub gradient: FloatTensor<B>,
 }
 
+/// Images that a device holds as words of four bytes, as [`cpu_kernels::stored`] describes them.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct Stored<B: Backend> {
+    /// The first images.
+    pub first: IntTensor<B>,
+    /// The rest; the first again where there is none.
+    pub rest: IntTensor<B>,
+    /// The value of each byte by channel, `[channels * 256]`.
+    pub tables: FloatTensor<B>,
+}
+
+/// What [`stored_batch`](super::CnnBackend::stored_batch) gives.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct StoredBatch<B: Backend> {
+    /// Images, `[batch, channels, height, width]`.
+    pub images: FloatTensor<B>,
+    /// Their classes, `[batch]`.
+    pub classes: IntTensor<B>,
+}
+
 /// Weights and their velocity after a step.
 #[derive(ExtensionType, Debug, Clone)]
 pub struct Stepped<B: Backend> {

@@ -1,4 +1,4 @@
-//! Images that a GPU holds, of which it makes batches.
+//! Images that a device holds, of which it makes batches.
 
 use std::ops::Range;
 use std::sync::Arc;

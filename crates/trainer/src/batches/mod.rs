@@ -1,17 +1,14 @@
-//! Batches of a loader's images on a device, and who makes them: the processor, or a GPU that holds the
-//! images itself.
+//! Batches of a loader's images on a device, and who makes them: the processor, or a GPU or another machine's
+//! device, which holds the images itself.
 //!
 //! Both give the same numbers bit for bit, since what happens to an image is drawn by the same functions.
 
-#[cfg(feature = "wgpu")]
 mod held;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use cifar10::{Epoch, HostBatch, Loader, Prefetcher};
 
-use held::Held;
-#[cfg(feature = "wgpu")]
-use held::HeldEpoch;
+use held::{Held, HeldEpoch};
 
 /// A batch on a device.
 #[derive(Debug, Clone)]
@@ -88,8 +85,8 @@ pub struct Batches {
 }
 
 impl Batches {
-    /// Batches of `loader` on `device`. A GPU is given the images once, unless the augmentations change more
-    /// than where pixels stand ([`cifar10::View::covers`]) or there are too many of them.
+    /// Batches of `loader` on `device`. A GPU or a worker is given the images once, unless the augmentations change
+    /// more than where pixels stand ([`cifar10::View::covers`]) or there are too many of them.
     #[must_use]
     pub fn new(loader: Loader, device: Device) -> Self {
         Self {
@@ -142,10 +139,7 @@ impl Batches {
     pub fn epoch(&self, epoch: u64, first_step: usize) -> Result<EpochBatches, cifar10::Error> {
         let epoch_of = || self.loader.epoch(epoch);
         let made = match &self.held {
-            #[cfg(feature = "wgpu")]
             Some(held) => Made::ByDevice(Box::new(held.epoch(epoch_of()))),
-            #[cfg(not(feature = "wgpu"))]
-            Some(held) => match *held {},
             None if self.threads == 0 => Made::WhenAsked(epoch_of(), HostBatch::default()),
             None => {
                 let mut prefetcher = Prefetcher::new(self.loader.clone(), self.threads)?;
@@ -167,7 +161,6 @@ enum Made {
     /// By threads of their own, ahead.
     Ahead(Prefetcher, HostBatch),
     /// By the device.
-    #[cfg(feature = "wgpu")]
     ByDevice(Box<HeldEpoch>),
 }
 
@@ -192,26 +185,9 @@ impl EpochBatches {
                 prefetcher.next(batch)?;
                 batch
             }
-            #[cfg(feature = "wgpu")]
             Made::ByDevice(epoch) => return epoch.batch(step, &self.device),
         };
         Ok(Batch::of_host(batch, &self.device))
-    }
-}
-
-/// Without a GPU's backend no device holds images.
-#[cfg(not(feature = "wgpu"))]
-mod held {
-    use burn::tensor::Device;
-    use cifar10::Loader;
-
-    #[derive(Debug, Clone)]
-    pub(super) enum Held {}
-
-    impl Held {
-        pub fn new(_loader: &Loader, _device: &Device) -> Option<Self> {
-            None
-        }
     }
 }
 

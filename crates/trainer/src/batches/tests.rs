@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails may panic")]
 
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "remote"))]
 use cifar10::Border;
 use cifar10::synthetic::{Part, generate};
 use cifar10::{Augmentation, LoaderConfig, Normalization};
@@ -23,9 +23,34 @@ fn gpu() -> Device {
     GPU.get_or_init(|| software.open().unwrap()).clone()
 }
 
+/// The device of a worker of this process.
+#[cfg(feature = "remote")]
+fn worker() -> Device {
+    use burn::remote::RemoteHost;
+    use burn::server::WebSocketTransport;
+
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    let server = model::backend::remote::server(&Device::ndarray(), "").unwrap();
+    std::thread::spawn(move || server.serve(WebSocketTransport::from_listener(listener)));
+    Device::remote_options(&RemoteHost::websocket(&url))
+        .init()
+        .unwrap()
+}
+
+/// Devices that hold images.
+fn holders() -> Vec<Device> {
+    vec![
+        #[cfg(feature = "wgpu")]
+        gpu(),
+        #[cfg(feature = "remote")]
+        worker(),
+    ]
+}
+
 const FLIP: Augmentation = Augmentation::Flip;
 
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "remote"))]
 fn crop(padding: usize, border: Border) -> Augmentation {
     Augmentation::Crop { padding, border }
 }
@@ -42,8 +67,8 @@ fn loader(augmentations: &[Augmentation], batch_size: usize) -> Loader {
     Loader::new(images, listed, config).unwrap()
 }
 
+#[cfg(any(feature = "wgpu", feature = "remote"))]
 /// The bits of the images, and the classes, of an epoch from a step on.
-#[cfg(feature = "wgpu")]
 fn bits(batches: &Batches, epoch: u64, first_step: usize) -> Vec<(Vec<u32>, Vec<i32>)> {
     let mut made = batches.epoch(epoch, first_step).unwrap();
     (first_step..batches.loader().steps())
@@ -57,10 +82,10 @@ fn bits(batches: &Batches, epoch: u64, first_step: usize) -> Vec<(Vec<u32>, Vec<
         .collect()
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "remote"))]
 #[test]
-fn a_gpu_makes_the_batches_of_the_processor_bit_for_bit() {
-    let gpu = gpu();
+fn a_device_that_holds_images_makes_the_batches_of_the_processor_bit_for_bit() {
+    let holders = holders();
     let host = Device::flex();
     let lists: [&[Augmentation]; 9] = [
         &[],
@@ -86,36 +111,37 @@ fn a_gpu_makes_the_batches_of_the_processor_bit_for_bit() {
         for (batch_size, epoch, step) in [(1, 0, 40), (7, 1, 0), (7, 4, 5), (46, 2, 0), (100, 3, 0)]
         {
             let loader = loader(augmentations, batch_size);
-            let by_device = Batches::new(loader.clone(), gpu.clone());
-            assert!(by_device.held.is_some());
-            let by_host = Batches::of_host(loader, host.clone());
-            let made = bits(&by_device, epoch, step);
-            assert!(!made.is_empty());
-            assert!(
-                made == bits(&by_host, epoch, step),
-                "{augmentations:?} in batches of {batch_size} from step {step} of epoch {epoch}"
-            );
+            let by_host = bits(&Batches::of_host(loader.clone(), host.clone()), epoch, step);
+            assert!(!by_host.is_empty());
+            for device in &holders {
+                let by_device = Batches::new(loader.clone(), device.clone());
+                assert!(by_device.held.is_some());
+                assert!(
+                    bits(&by_device, epoch, step) == by_host,
+                    "{device:?}: {augmentations:?} in batches of {batch_size} from step {step} of epoch {epoch}"
+                );
+            }
         }
     }
 }
 
-#[cfg(feature = "wgpu")]
+#[cfg(any(feature = "wgpu", feature = "remote"))]
 #[test]
 fn an_epoch_whose_views_are_brought_onto_the_device_in_several_parts_is_whole() {
-    let gpu = gpu().autodiff();
-    let host = Device::flex();
     let images = generate(Part::Train, 5_000, 0);
     let loader = Loader::all(images, LoaderConfig::training(700, 0)).unwrap();
-    let by_device = bits(&Batches::new(loader.clone(), gpu), 1, 2);
+    let by_host = bits(&Batches::of_host(loader.clone(), Device::flex()), 1, 2);
     // Five steps of seven fit into the first part.
-    assert_eq!(by_device.len(), 6);
-    assert!(by_device == bits(&Batches::of_host(loader, host), 1, 2));
+    assert_eq!(by_host.len(), 6);
+    for device in holders() {
+        let by_device = Batches::new(loader.clone(), device.autodiff());
+        assert!(bits(&by_device, 1, 2) == by_host);
+    }
 }
 
-#[cfg(feature = "wgpu")]
 #[test]
 fn what_changes_pixels_is_left_to_the_processor() {
-    let gpu = gpu();
+    let holders = holders();
     for augmentation in [
         Augmentation::Brightness { strength: 0.2 },
         Augmentation::Contrast { strength: 0.2 },
@@ -123,25 +149,22 @@ fn what_changes_pixels_is_left_to_the_processor() {
         Augmentation::Mixup { alpha: 0.2 },
         Augmentation::CutMix { alpha: 1.0 },
     ] {
-        let batches = Batches::new(loader(&[FLIP, augmentation], 8), gpu.clone());
-        assert!(batches.held.is_none(), "{augmentation:?}");
-        let mixes = batches.epoch(0, 0).unwrap().batch(0).unwrap().mixed;
         let expected = matches!(
             augmentation,
             Augmentation::Mixup { .. } | Augmentation::CutMix { .. }
         );
-        assert_eq!(mixes.is_some(), expected, "{augmentation:?}");
+        for device in holders.iter().chain([&Device::flex()]) {
+            let batches = Batches::new(loader(&[FLIP, augmentation], 8), device.clone());
+            assert!(batches.held.is_none(), "{augmentation:?}");
+            let mixes = batches.epoch(0, 0).unwrap().batch(0).unwrap().mixed;
+            assert_eq!(mixes.is_some(), expected, "{augmentation:?}");
+        }
     }
 }
 
 #[test]
 fn a_step_beyond_the_end_is_an_error_whoever_makes_batches() {
-    let devices = [
-        #[cfg(feature = "wgpu")]
-        gpu(),
-        Device::flex(),
-    ];
-    for device in devices {
+    for device in holders().into_iter().chain([Device::flex()]) {
         let batches = Batches::new(loader(&[FLIP], 8), device);
         let mut made = batches.epoch(0, 6).unwrap();
         let error = made.batch(6).unwrap_err();

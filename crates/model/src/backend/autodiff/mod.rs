@@ -16,7 +16,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 use super::CnnBackend;
 use super::types::{
     Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual,
-    Residual, ResidualConvGroup, SgdStep, Statistics, Stepped,
+    Residual, ResidualConvGroup, SgdStep, Statistics, Stepped, Stored, StoredBatch,
 };
 use backward::{
     ConvNormReluBackward, ConvReluPoolBackward, ConvolveBackward, CrossEntropyBackward,
@@ -417,6 +417,25 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         Stepped {
             weight: constant::<B, C>(stepped.weight),
             velocity: constant::<B, C>(stepped.velocity),
+        }
+    }
+
+    fn stored_batch(
+        stored: Stored<Self>,
+        views: IntTensor<Self>,
+        first: usize,
+        count: usize,
+    ) -> StoredBatch<Self> {
+        // Images are no part of a graph.
+        let stored = Stored {
+            first: stored.first,
+            rest: stored.rest,
+            tables: stored.tables.into_primitive(),
+        };
+        let batch = B::stored_batch(stored, views, first, count);
+        StoredBatch {
+            images: constant::<B, C>(batch.images),
+            classes: batch.classes,
         }
     }
 }

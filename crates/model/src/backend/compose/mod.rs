@@ -4,6 +4,7 @@
 mod blocks;
 mod groups;
 mod layers;
+mod stored;
 
 use burn::backend::ops::{ActivationOps, ConvOptions, ModuleOps};
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -27,6 +28,7 @@ pub(super) use layers::{
     conv_relu_pool_backward_parameters, convolve, convolve_backward, cross_entropy,
     global_avg_pool, global_avg_pool_backward, linear, linear_backward, scale_gradient, sgd_step,
 };
+pub(super) use stored::stored_batch;
 
 fn conv_options(stride: usize, padding: usize) -> ConvOptions<2> {
     ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)

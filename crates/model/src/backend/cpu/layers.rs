@@ -274,7 +274,7 @@ pub(super) fn cross_entropy<B: HostTensors>(
     let shape = checked(LossShape::new(batch, classes));
     let logits = B::rows(logits);
     let mut gradient = buffer(batch * classes);
-    let loss = B::with_classes(targets, |labels| {
+    let loss = B::with_integers(targets, |labels| {
         checked(cpu_kernels::softmax_cross_entropy(
             &shape,
             logits.as_slice(),

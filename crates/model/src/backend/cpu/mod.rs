@@ -8,11 +8,13 @@
 //! | `groups` | groups of convolutions with GELU, and what stands before and after them |
 //! | `packed` | packed weights of inference |
 //! | `layers` | layers without normalisation, the loss, the optimiser's step |
+//! | `stored` | batches of images that another machine trains on |
 
 mod blocks;
 mod groups;
 mod layers;
 mod packed;
+mod stored;
 mod tensors;
 
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -26,7 +28,7 @@ use super::CnnBackend;
 use super::types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped, Stored, StoredBatch,
 };
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -434,6 +436,15 @@ macro_rules! on_host_memory {
                 settings: SgdStep,
             ) -> Stepped<Self> {
                 layers::sgd_step(weight, gradient, velocity, settings)
+            }
+
+            fn stored_batch(
+                stored: Stored<Self>,
+                views: IntTensor<Self>,
+                first: usize,
+                count: usize,
+            ) -> StoredBatch<Self> {
+                stored::stored_batch(stored, views, first, count)
             }
         }
     )*};

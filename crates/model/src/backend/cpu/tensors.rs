@@ -43,8 +43,10 @@ pub(super) trait HostTensors: Backend {
     fn from_bytes(shape: &[usize], values: Vec<u8>) -> IntTensor<Self>;
     /// Calls `read` with a tensor that [`from_bytes`](HostTensors::from_bytes) made.
     fn with_bytes<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[u8]) -> T) -> T;
-    /// Calls `read` with classes.
-    fn with_classes<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[i32]) -> T) -> T;
+    /// Calls `read` with whole numbers in the order of their axes. One that does not fit is -1.
+    fn with_integers<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[i32]) -> T) -> T;
+    /// A tensor of whole numbers, `[len]`.
+    fn from_integers(values: Vec<i32>) -> IntTensor<Self>;
 }
 
 /// Values that can be read as one slice.
@@ -179,24 +181,31 @@ impl HostTensors for NdArray {
         }
     }
 
-    fn with_classes<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[i32]) -> T) -> T {
+    fn with_integers<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[i32]) -> T) -> T {
         match tensor {
+            // A view, since the storage may lie in bytes that it shares, which would be copied.
             NdArrayTensor::I32(storage) => {
-                let array = storage.into_shared().as_standard_layout().into_owned();
-                read(checked(array.as_slice().ok_or("classes lie in order")))
+                let values = storage.view();
+                let values = values.as_standard_layout();
+                read(checked(values.as_slice().ok_or("integers lie in order")))
             }
             NdArrayTensor::I64(storage) => {
-                let classes: Vec<i32> = storage.into_shared().iter().map(|&c| narrow(c)).collect();
-                read(&classes)
+                let values: Vec<i32> = storage.view().iter().map(|&value| narrow(value)).collect();
+                read(&values)
             }
-            other => checked(Err(wrong_type("classes of i32 or i64", other.dtype()))),
+            other => checked(Err(wrong_type("integers of i32 or i64", other.dtype()))),
         }
+    }
+
+    fn from_integers(values: Vec<i32>) -> IntTensor<Self> {
+        let array = checked(ArrayD::from_shape_vec(IxDyn(&[values.len()]), values));
+        NdArrayTensor::from(array.into_shared())
     }
 }
 
-/// A class that does not fit is no class, and neither is -1.
-fn narrow(class: i64) -> i32 {
-    i32::try_from(class).unwrap_or(-1)
+/// An integer that does not fit is -1, which is no class either.
+fn narrow(value: i64) -> i32 {
+    i32::try_from(value).unwrap_or(-1)
 }
 
 impl Values for FlexTensor {
@@ -270,18 +279,23 @@ impl HostTensors for Flex {
         read(checked(tensor.as_slice::<u8>().ok_or("bytes lie in order")))
     }
 
-    fn with_classes<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[i32]) -> T) -> T {
+    fn with_integers<T>(tensor: IntTensor<Self>, read: impl FnOnce(&[i32]) -> T) -> T {
         let tensor = tensor.to_contiguous();
         match tensor.dtype() {
             DType::I32 => read(checked(
-                tensor.as_slice::<i32>().ok_or("classes lie in order"),
+                tensor.as_slice::<i32>().ok_or("integers lie in order"),
             )),
             DType::I64 => {
-                let classes = checked(tensor.as_slice::<i64>().ok_or("classes lie in order"));
-                let classes: Vec<i32> = classes.iter().map(|&class| narrow(class)).collect();
-                read(&classes)
+                let values = checked(tensor.as_slice::<i64>().ok_or("integers lie in order"));
+                let values: Vec<i32> = values.iter().map(|&value| narrow(value)).collect();
+                read(&values)
             }
-            other => checked(Err(wrong_type("classes of i32 or i64", other))),
+            other => checked(Err(wrong_type("integers of i32 or i64", other))),
         }
+    }
+
+    fn from_integers(values: Vec<i32>) -> IntTensor<Self> {
+        let layout = Layout::contiguous(Shape::from([values.len()]));
+        FlexTensor::new(Bytes::from_elems(values), layout, DType::I32)
     }
 }

@@ -7,7 +7,7 @@
 //! | `groups` | groups of convolutions with GELU, and what stands before and after them |
 //! | `layers` | layers without normalisation, the loss, the optimiser's step |
 //! | `together` | small updates of many tensors, gathered |
-//! | `stored` | images that live on a device, and batches that it makes of them |
+//! | `stored` | batches of images that the device holds |
 
 mod blocks;
 mod groups;
@@ -16,7 +16,6 @@ mod stored;
 mod tensors;
 mod together;
 
-pub use stored::{StoredImages, StoredViews};
 pub use together::together;
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
@@ -27,7 +26,8 @@ use super::CnnBackend;
 use super::types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped, Stored,
+    StoredBatch,
 };
 
 impl CnnBackend for CubeBackend {
@@ -318,6 +318,15 @@ impl CnnBackend for CubeBackend {
         settings: SgdStep,
     ) -> Stepped<Self> {
         layers::sgd_step(weight, gradient, velocity, settings)
+    }
+
+    fn stored_batch(
+        stored: Stored<Self>,
+        views: IntTensor<Self>,
+        first: usize,
+        count: usize,
+    ) -> StoredBatch<Self> {
+        stored::stored_batch(stored, views, first, count)
     }
 }
 

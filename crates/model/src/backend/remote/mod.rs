@@ -27,7 +27,8 @@ use super::CnnBackend;
 use super::types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
     Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
+    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped, Stored,
+    StoredBatch,
 };
 pub use about::{AboutError, about};
 use shapes::{block, channels, convolution, like, one, pooled, slot, with_indices};
@@ -193,6 +194,8 @@ operations! {
     scale_gradient(gradient: float, factor: float) -> float = like(&[&slot(&gradient)]);
     sgd_step(weight: float, gradient: float, velocity: float, settings: SgdStep) -> Stepped
         = like(&[&slot(&weight), &slot(&velocity)]);
+    stored_batch(stored: Stored, views: int, first: usize, count: usize) -> StoredBatch
+        = shapes::stored_batch(count);
 }
 
 /// A server of `device`, without autodiff, that knows the operations of the contract and answers

@@ -5,6 +5,7 @@
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Remote, TensorMetadata};
 use burn::tensor::{DType, Shape};
+use cpu_kernels::stored::{CHANNELS, SIZE};
 
 use crate::backend::types::{Affine, ConvNorm};
 
@@ -105,7 +106,7 @@ pub fn pooled([batch, channels, height, width]: [usize; 4], pool: usize) -> [usi
     [batch, channels, height / pool.max(1), width / pool.max(1)]
 }
 
-/// Where maxima were.
+/// Where maxima were, or classes.
 fn indices<const D: usize>(shape: [usize; D]) -> Slot {
     Slot {
         dtype: DType::I32,
@@ -162,4 +163,9 @@ pub fn images(x: &Tensor, height: usize, width: usize) -> Vec<Slot> {
 /// A loss, and its gradient by the logits.
 pub fn cross_entropy(logits: &Tensor) -> Vec<Slot> {
     [one([1]), like(&[&slot(logits)])].concat()
+}
+
+/// Images that a worker makes, and their classes.
+pub fn stored_batch(count: usize) -> Vec<Slot> {
+    vec![float([count, CHANNELS, SIZE, SIZE]), indices([count])]
 }

@@ -18,6 +18,7 @@ use crate::backend::types::{
     Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, Convolved,
     CrossEntropy, Pooled, ProjectedResidual, ProjectedResidualGradients, Residual,
     ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
+    Stored, StoredBatch,
 };
 
 /// Where pieces are put.
@@ -154,6 +155,8 @@ structure! {
     AffineGradients { x: float, parameters: all }
     CrossEntropy { loss: float, gradient: float }
     Stepped { weight: float, velocity: float }
+    Stored { first: int, rest: int, tables: float }
+    StoredBatch { images: float, classes: int }
 }
 
 /// What is asked of a worker.
