@@ -96,8 +96,8 @@ impl<'a> StoredImages<'a> {
     }
 }
 
-/// What `views` show, each of which has [`VIEW_WORDS`] words: `images`, `[batch, height, width, channels]`, and
-/// their `classes`, `[batch]`.
+/// What `views` show, each of which has [`VIEW_WORDS`] words: `images`, `[batch, channels, height, width]`, as a
+/// first layer likes them, and their `classes`, `[batch]`.
 ///
 /// # Errors
 ///
@@ -135,43 +135,42 @@ pub fn stored_batch(
     Ok(())
 }
 
-/// What one view shows.
+/// What one view shows, one channel after the other.
 fn show(stored: &StoredImages<'_>, view: &[i32; VIEW_WORDS], image: &mut [f32]) {
     let words = stored.words(view[0].cast_unsigned() as usize);
     let [left, top, side, _] = view[SQUARE].to_le_bytes().map(usize::from);
-    let bytes = |from: usize| {
-        let mut bytes = [0; SIZE];
-        for (four, word) in bytes.chunks_exact_mut(4).zip(&view[from..]) {
-            four.copy_from_slice(&word.to_le_bytes());
-        }
-        bytes
-    };
-    let (columns, rows) = (bytes(COLUMNS), bytes(ROWS));
-    for (y, (line, row)) in image
-        .chunks_exact_mut(SIZE * CHANNELS)
-        .zip(rows)
-        .enumerate()
-    {
-        for (x, (pixel, column)) in line.chunks_exact_mut(CHANNELS).zip(columns).enumerate() {
-            let (row, column) = (usize::from(row), usize::from(column));
-            if (left..left + side).contains(&x) && (top..top + side).contains(&y) {
-                pixel.fill(0.0);
+    let columns = bytes(&view[COLUMNS..]);
+    let rows = bytes(&view[ROWS..]);
+    let planes = image.chunks_exact_mut(PIXELS);
+    let tables = stored.tables.chunks_exact(BYTES);
+    for ((plane, words), table) in planes.zip(words.chunks_exact(PIXELS / 4)).zip(tables) {
+        let black = table[0];
+        for (line, row) in plane.chunks_exact_mut(SIZE).zip(rows) {
+            let row = usize::from(row);
+            if row >= SIZE {
+                line.fill(black);
                 continue;
             }
-            let is_black = row >= SIZE || column >= SIZE;
-            for (channel, (value, table)) in pixel
-                .iter_mut()
-                .zip(stored.tables.chunks_exact(BYTES))
-                .enumerate()
-            {
-                let byte = if is_black {
-                    0
-                } else {
-                    let place = channel * PIXELS + row * SIZE + column;
-                    words[place / 4].to_le_bytes()[place % 4]
+            let pixels = bytes(&words[row * SIZE / 4..]);
+            for (value, column) in line.iter_mut().zip(columns) {
+                *value = match pixels.get(usize::from(column)) {
+                    Some(byte) => table[usize::from(*byte)],
+                    None => black,
                 };
-                *value = table[usize::from(byte)];
             }
         }
+        let cut = |from: usize| from.min(SIZE)..(from + side).min(SIZE);
+        for line in plane.chunks_exact_mut(SIZE).take(cut(top).end).skip(top) {
+            line[cut(left)].fill(0.0);
+        }
     }
+}
+
+/// The bytes of the first words.
+fn bytes(words: &[i32]) -> [u8; SIZE] {
+    let mut bytes = [0; SIZE];
+    for (four, word) in bytes.chunks_exact_mut(4).zip(words) {
+        four.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
 }

@@ -434,7 +434,7 @@ pub trait CnnBackend: Backend {
     /// What the `count` views from `first` on show, of images that the device holds. `views` are words as
     /// [`cpu_kernels::stored`] describes them.
     fn stored_batch(
-        stored: Stored<Self>,
+        #[extension_type] stored: Stored<Self>,
         views: IntTensor<Self>,
         first: usize,
         count: usize,

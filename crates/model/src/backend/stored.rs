@@ -1,8 +1,8 @@
 //! Images that live on a device as bytes, and batches that it makes of them.
 
 use burn::backend::Dispatch;
-use burn::tensor::{Device, Int, Tensor, TensorData};
-use cpu_kernels::stored::{IMAGE_WORDS, VIEW_WORDS, View};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
+use cpu_kernels::stored::{IMAGE_WORDS, View};
 
 use super::types::Stored;
 use super::{CnnBackend, computes_on_cpu};
@@ -107,7 +107,8 @@ fn sent(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
 
 fn tensor(words: Vec<i32>, device: &Device) -> Tensor<1, Int> {
     let length = words.len();
-    Tensor::from_data(TensorData::new(words, [length]), device)
+    // By itself a device may take wider integers.
+    Tensor::from_data(TensorData::new(words, [length]), (device, DType::I32))
 }
 
 #[cfg(test)]

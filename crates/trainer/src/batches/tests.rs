@@ -23,28 +23,13 @@ fn gpu() -> Device {
     GPU.get_or_init(|| software.open().unwrap()).clone()
 }
 
-/// The device of a worker of this process.
-#[cfg(feature = "remote")]
-fn worker() -> Device {
-    use burn::remote::RemoteHost;
-    use burn::server::WebSocketTransport;
-
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("ws://{}", listener.local_addr().unwrap());
-    let server = model::backend::remote::server(&Device::ndarray(), "").unwrap();
-    std::thread::spawn(move || server.serve(WebSocketTransport::from_listener(listener)));
-    Device::remote_options(&RemoteHost::websocket(&url))
-        .init()
-        .unwrap()
-}
-
 /// Devices that hold images.
 fn holders() -> Vec<Device> {
     vec![
         #[cfg(feature = "wgpu")]
         gpu(),
         #[cfg(feature = "remote")]
-        worker(),
+        crate::remote::local::worker(),
     ]
 }
 

@@ -6,11 +6,14 @@
 //! | `about` | what a worker says of itself before the first tensor |
 //! | `client` | the side that trains |
 //! | `worker` | the side that computes |
+//! | `local` | workers of tests |
 
 #[cfg(feature = "remote")]
 mod about;
 #[cfg(feature = "remote")]
 mod client;
+#[cfg(all(test, feature = "remote"))]
+pub(crate) mod local;
 #[cfg(feature = "remote")]
 mod worker;
 

@@ -32,10 +32,27 @@ impl ReadAtOnce {
             Self::Here(transaction) => Self::Here(transaction.register(tensor)),
             #[cfg(feature = "remote")]
             Self::There(mut answers) => {
-                answers.push(Box::pin(tensor.into_data_async()));
+                answers.push(there::answer(tensor.into_data_async()));
                 Self::There(answers)
             }
         }
+    }
+
+    /// Asks for the tensors, where that can be done without a wait.
+    pub fn asked(self) -> Self {
+        match self {
+            Self::Here(_) => self,
+            #[cfg(feature = "remote")]
+            Self::There(mut answers) => {
+                there::ask(&mut answers);
+                Self::There(answers)
+            }
+        }
+    }
+
+    /// Whether answers come by themselves, once asked for.
+    pub fn is_under_way(&self) -> bool {
+        !matches!(self, Self::Here(_))
     }
 
     /// Waits for the device, and gives the tensors in the order in which they were asked for.
@@ -54,13 +71,15 @@ impl ReadAtOnce {
 #[cfg(feature = "remote")]
 mod there {
     use std::pin::Pin;
+    use std::task::{Context, Poll, Waker};
 
     use burn::backend::DispatchDevice;
     use burn::tensor::{Device, ExecutionError, TensorData};
-    use futures_util::future::try_join_all;
+    use futures_util::future::{MaybeDone, maybe_done};
 
-    /// What a worker will have answered.
-    pub type Answer = Pin<Box<dyn Future<Output = Result<TensorData, ExecutionError>>>>;
+    type Asked = Pin<Box<dyn Future<Output = Result<TensorData, ExecutionError>>>>;
+    /// What a worker will have answered, or has.
+    pub type Answer = MaybeDone<Asked>;
 
     /// Whether a worker serves `device`.
     pub fn is(device: &Device) -> bool {
@@ -70,8 +89,32 @@ mod there {
         )
     }
 
-    /// Every answer. Each is asked for where it is first looked at, which is before any is waited for.
-    pub fn all(answers: Vec<Answer>) -> Result<Vec<TensorData>, ExecutionError> {
-        burn::tensor::read_sync(try_join_all(answers))
+    /// Asks for `tensor` where it is first looked at.
+    pub fn answer(
+        tensor: impl Future<Output = Result<TensorData, ExecutionError>> + 'static,
+    ) -> Answer {
+        let asked: Asked = Box::pin(tensor);
+        maybe_done(asked)
+    }
+
+    /// Looks at every answer once.
+    pub fn ask(answers: &mut [Answer]) {
+        let mut nobody = Context::from_waker(Waker::noop());
+        for answer in answers {
+            let _: Poll<()> = Pin::new(answer).poll(&mut nobody);
+        }
+    }
+
+    /// Every answer.
+    pub fn all(mut answers: Vec<Answer>) -> Result<Vec<TensorData>, ExecutionError> {
+        ask(&mut answers);
+        let given = answers.into_iter().map(|answer| match answer {
+            MaybeDone::Future(asked) => burn::tensor::read_sync(asked),
+            MaybeDone::Done(given) => given,
+            MaybeDone::Gone => Err(ExecutionError::WithContext {
+                reason: "an answer was taken twice".to_owned(),
+            }),
+        });
+        given.collect()
     }
 }

@@ -191,14 +191,8 @@ impl Loop {
         let (mut unread, first) = (Unread::default(), session.record.steps);
         let trained = self.steps(session, harness, batches, &mut unread, clock);
         // Steps before one that failed count, and one of them may be what was wrong.
-        note(
-            session,
-            harness,
-            &mut unread,
-            self.steps,
-            clock,
-            batches.progress(),
-        )?;
+        let (read, progress) = (unread.read(), batches.progress());
+        note(session, harness, read, self.steps, clock, progress)?;
         session.log.note(&format!(
             "read the figures of {} steps in {} waits for the device",
             session.record.steps - first,
@@ -232,14 +226,14 @@ impl Loop {
             self.step(session, harness, batch, unread, step)?;
             due = session.saver.is_due_after_step(step);
             if due || unread.is_due() {
-                note(
-                    session,
-                    harness,
-                    unread,
-                    self.steps,
-                    clock,
-                    batches.progress(),
-                )?;
+                // A checkpoint has the figures of every step before it.
+                let read = if due {
+                    unread.read()
+                } else {
+                    unread.read_due()
+                };
+                let progress = batches.progress();
+                note(session, harness, read, self.steps, clock, progress)?;
             }
         }
     }
@@ -284,23 +278,27 @@ impl Loop {
     }
 }
 
-/// Reads the figures of the steps that wait, and notes each step: in the run's record, its tables, its log, and
+/// Notes each step whose figures were read: in the run's record, its tables, its log, and
 /// all of them as one event for burn-train. `clock` is when the epoch's steps began, and the seconds of those
 /// before.
 fn note(
     session: &mut Session,
     harness: &mut Harness,
-    unread: &mut Unread<Step>,
+    read: Result<Option<Reading<Step>>, TrainError>,
     steps: u64,
     (start, seconds_before): (Instant, f64),
     progress: Progress,
 ) -> Result<(), TrainError> {
-    let begun = Instant::now();
-    let Some(Reading { batches, item }) = unread.read()? else {
+    let Some(Reading {
+        batches,
+        item,
+        waited,
+    }) = read?
+    else {
         return Ok(());
     };
     // The steps share the time for which the device was waited.
-    let waited = begun.elapsed().as_secs_f64() / batches.len() as f64;
+    let waited = waited / batches.len() as f64;
     session.figures.seconds = seconds_before + start.elapsed().as_secs_f64();
     let mut rate = None;
     for (mut step, figures) in batches {
@@ -334,11 +332,16 @@ fn validate(
             iteration += 1;
             unread.push(classify(batch), ());
         }
-        if (over || unread.is_due())
-            && let Some(Reading {
-                batches: read,
-                item,
-            }) = unread.read()?
+        let read = match over {
+            true => unread.read()?,
+            false if unread.is_due() => unread.read_due()?,
+            false => None,
+        };
+        if let Some(Reading {
+            batches: read,
+            item,
+            ..
+        }) = read
         {
             read.iter().for_each(|(_, batch)| figures.add(*batch));
             let item = TrainingItem::new(item, batches.progress(), Some(iteration), None);

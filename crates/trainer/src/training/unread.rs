@@ -3,6 +3,8 @@
 //! To read one is to wait until the device has done everything before it. So losses and predictions
 //! are kept where they were computed, and read in one go every [`EVERY`], which is as often as a
 //! dashboard can show them. Values are those of each batch, whenever they are read.
+//!
+//! A worker is asked for them one reading ahead, so that it and the way to it are never waited for empty-handed.
 
 use std::time::{Duration, Instant};
 
@@ -22,14 +24,24 @@ const MOST: usize = 32;
 
 /// Batches whose figures have not been read, each with what is known of it already.
 pub struct Unread<T> {
-    batches: Vec<Waiting<T>>,
-    last_read: Instant,
+    /// Those that a worker was asked for.
+    asked: Option<Asked<T>>,
+    /// Those after them, of which nothing was asked.
+    waiting: Vec<Waiting<T>>,
+    last_asked: Instant,
     reads: u64,
 }
 
 struct Waiting<T> {
     output: ClassificationOutput,
     known: T,
+}
+
+/// Batches whose figures are on their way.
+struct Asked<T> {
+    reading: ReadAtOnce,
+    /// What is known of each batch, and its images.
+    known: Vec<(T, usize)>,
 }
 
 /// What was read.
@@ -39,6 +51,8 @@ pub struct Reading<T> {
     /// All of them as one batch, with a loss for each and certain predictions in place of logits, in the host's
     /// memory: for burn-train, which would read the device once more.
     pub item: ClassificationOutput,
+    /// Seconds for which the device was waited for.
+    pub waited: f64,
 }
 
 /// A batch's figures.
@@ -55,8 +69,9 @@ pub struct BatchFigures {
 impl<T> Default for Unread<T> {
     fn default() -> Self {
         Self {
-            batches: Vec::new(),
-            last_read: Instant::now(),
+            asked: None,
+            waiting: Vec::new(),
+            last_asked: Instant::now(),
             reads: 0,
         }
     }
@@ -71,17 +86,18 @@ impl<T> Unread<T> {
             output.output.without_autodiff(),
             output.targets.without_autodiff(),
         );
-        self.batches.push(Waiting { output, known });
+        self.waiting.push(Waiting { output, known });
     }
 
-    /// Batches that wait.
+    /// Batches that were not read.
     pub fn len(&self) -> usize {
-        self.batches.len()
+        let asked = self.asked.as_ref().map_or(0, |asked| asked.known.len());
+        asked + self.waiting.len()
     }
 
     /// Whether it is time to read.
     pub fn is_due(&self) -> bool {
-        self.len() >= MOST || self.last_read.elapsed() >= EVERY
+        self.waiting.len() >= MOST || self.last_asked.elapsed() >= EVERY
     }
 
     /// How often the device was waited for.
@@ -89,45 +105,79 @@ impl<T> Unread<T> {
         self.reads
     }
 
-    /// Reads the figures of all batches that wait; nothing where none does.
+    /// Reads the figures of all batches; nothing where none waits.
     ///
     /// # Errors
     /// [`TrainError::Device`] where they cannot be read from the device.
     pub fn read(&mut self) -> Result<Option<Reading<T>>, TrainError> {
-        let Some(first) = self.batches.first() else {
-            return Ok(None);
-        };
-        let (mut known, mut images) = (Vec::new(), Vec::new());
-        let mut reading = ReadAtOnce::of(&first.output.loss.device());
-        for batch in self.batches.drain(..) {
+        let asked = [self.asked.take(), self.ask()];
+        self.answers(asked.into_iter().flatten().collect())
+    }
+
+    /// As [`Unread::read`], but those that a worker is asked for now are read the next time: by then they have
+    /// come, while it had work to go on with.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_due(&mut self) -> Result<Option<Reading<T>>, TrainError> {
+        let earlier = self.asked.take();
+        let mut asked = self.ask();
+        if let Some(asked) = asked.take_if(|asked| asked.reading.is_under_way()) {
+            self.asked = Some(asked);
+        }
+        self.answers([earlier, asked].into_iter().flatten().collect())
+    }
+
+    /// Asks for the figures of all batches of which nothing was asked.
+    fn ask(&mut self) -> Option<Asked<T>> {
+        let device = self.waiting.first()?.output.loss.device();
+        let mut reading = ReadAtOnce::of(&device);
+        let mut known = Vec::with_capacity(self.waiting.len());
+        for batch in self.waiting.drain(..) {
             let ClassificationOutput {
                 loss,
                 output,
                 targets,
             } = batch.output;
-            let [count] = targets.dims();
-            images.push(count);
-            known.push(batch.known);
+            let [images] = targets.dims();
+            known.push((batch.known, images));
             // Each tensor is read for itself: one that a device could not compute would be lost in a
             // tensor of them all, whose other parts were written.
             let classes: Tensor<1, Int> = output.argmax(1).squeeze_dim(1);
             reading = reading.register(loss).register(classes).register(targets);
         }
-        let read = reading.read().map_err(TrainError::device)?;
-        let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, data) in read.into_iter().enumerate() {
-            let values = match index % 3 {
-                0 => &mut losses,
-                1 => &mut classes,
-                _ => &mut targets,
-            };
-            values.extend(data.iter::<f32>());
+        self.last_asked = Instant::now();
+        Some(Asked {
+            reading: reading.asked(),
+            known,
+        })
+    }
+
+    /// Waits for the figures that were asked for.
+    fn answers(&mut self, asked: Vec<Asked<T>>) -> Result<Option<Reading<T>>, TrainError> {
+        if asked.is_empty() {
+            return Ok(None);
         }
+        let begun = Instant::now();
+        let mut known = Vec::new();
+        let (mut losses, mut classes, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        for asked in asked {
+            let read = asked.reading.read().map_err(TrainError::device)?;
+            for (index, data) in read.into_iter().enumerate() {
+                let values = match index % 3 {
+                    0 => &mut losses,
+                    1 => &mut classes,
+                    _ => &mut targets,
+                };
+                values.extend(data.iter::<f32>());
+            }
+            known.extend(asked.known);
+        }
+        let waited = begun.elapsed().as_secs_f64();
         self.reads += 1;
-        self.last_read = Instant::now();
         let mut pairs = classes.iter().zip(&targets);
-        let batches = known.into_iter().zip(&losses).zip(images);
-        let batches = batches.map(|((known, loss), images)| {
+        let batches = known.into_iter().zip(&losses);
+        let batches = batches.map(|((known, images), loss)| {
             let hits = pairs.by_ref().take(images).filter(|(a, b)| a == b).count();
             let figures = BatchFigures {
                 loss: f64::from(*loss),
@@ -139,6 +189,7 @@ impl<T> Unread<T> {
         Ok(Some(Reading {
             batches: batches.collect(),
             item: on_host(&losses, &classes, &targets),
+            waited,
         }))
     }
 }
@@ -167,9 +218,13 @@ mod tests {
 
     use super::*;
 
-    /// A batch whose images have the classes `targets` and of which the first `hits` are found.
     fn batch(loss: f32, targets: &[i64], hits: usize) -> ClassificationOutput {
-        let device = Device::flex().autodiff();
+        batch_on(&Device::flex(), loss, targets, hits)
+    }
+
+    /// A batch whose images have the classes `targets` and of which the first `hits` are found.
+    fn batch_on(device: &Device, loss: f32, targets: &[i64], hits: usize) -> ClassificationOutput {
+        let device = device.clone().autodiff();
         let mut logits = vec![0.5_f32; targets.len() * CLASSES];
         for (index, target) in targets.iter().enumerate() {
             let wrong = usize::from(index >= hits);
@@ -190,7 +245,7 @@ mod tests {
         unread.push(batch(0.25, &[3, 4, 9, 0], 3), "first");
         unread.push(batch(f32::NAN, &[1], 1), "second");
         unread.push(batch(7.5, &[2, 2], 0), "third");
-        let Reading { batches, item } = unread.read().unwrap().unwrap();
+        let Reading { batches, item, .. } = unread.read().unwrap().unwrap();
         let names: Vec<_> = batches.iter().map(|(name, _)| *name).collect();
         assert_eq!(names, ["first", "second", "third"]);
         let of = |index: usize| batches[index].1;
@@ -214,7 +269,7 @@ mod tests {
     fn figures_are_due_after_some_batches_or_some_time() {
         let mut unread = Unread::default();
         for number in 0..MOST {
-            unread.last_read = Instant::now();
+            unread.last_asked = Instant::now();
             assert!(!unread.is_due(), "{number} batches");
             unread.push(batch(1.0, &[0], 1), ());
         }
@@ -224,5 +279,42 @@ mod tests {
         unread.push(batch(1.0, &[0], 1), ());
         std::thread::sleep(EVERY);
         assert!(unread.is_due());
+    }
+
+    /// The losses of what was read.
+    fn losses(reading: Option<Reading<u32>>) -> Vec<(u32, f64)> {
+        let batches = reading.map(|reading| reading.batches).unwrap_or_default();
+        let loss = |(number, figures): (u32, BatchFigures)| (number, figures.loss);
+        batches.into_iter().map(loss).collect()
+    }
+
+    #[test]
+    fn a_device_of_this_machine_gives_what_is_due_at_once() {
+        let mut unread = Unread::default();
+        unread.push(batch(0.5, &[0], 1), 1);
+        assert_eq!(losses(unread.read_due().unwrap()), [(1, 0.5)]);
+        assert_eq!(unread.len(), 0);
+        assert!(unread.read_due().unwrap().is_none());
+    }
+
+    #[cfg(feature = "remote")]
+    #[test]
+    fn a_worker_is_asked_one_reading_ahead_and_gives_everything_at_the_end() {
+        let device = crate::remote::local::worker();
+        let mut unread = Unread::default();
+        let push = |unread: &mut Unread<u32>, number: u32| {
+            unread.push(batch_on(&device, number as f32, &[3, 4], 1), number);
+        };
+        push(&mut unread, 1);
+        push(&mut unread, 2);
+        assert!(unread.read_due().unwrap().is_none());
+        assert_eq!((unread.len(), unread.reads()), (2, 0));
+        push(&mut unread, 3);
+        assert_eq!(losses(unread.read_due().unwrap()), [(1, 1.0), (2, 2.0)]);
+        assert_eq!((unread.len(), unread.reads()), (1, 1));
+        push(&mut unread, 4);
+        assert_eq!(losses(unread.read().unwrap()), [(3, 3.0), (4, 4.0)]);
+        assert_eq!((unread.len(), unread.reads()), (0, 2));
+        assert!(unread.read().unwrap().is_none());
     }
 }

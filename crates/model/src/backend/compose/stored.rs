@@ -33,7 +33,7 @@ pub(in crate::backend) fn stored_batch<B: Backend>(
     let columns = wide(columns, [count, 1, 1, SIZE]);
     let rows = wide(bytes::<B>(words(ROWS, SIZE / 4)), [count, 1, SIZE, 1]);
     let image = wide(words(0, 1), [count, 1, 1, 1]);
-    let device = B::int_device(&views);
+    let device = views.device();
     let count_to = |to: usize| B::int_arange(0..to as i64, &device, IntDType::I32);
     let channel = wide(count_to(CHANNELS), [1, CHANNELS, 1, 1]);
 

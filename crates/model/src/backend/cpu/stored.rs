@@ -38,7 +38,7 @@ pub(super) fn stored_batch<B: HostTensors>(
         });
     });
     StoredBatch {
-        images: B::from_pixels([count, CHANNELS, SIZE, SIZE], images),
+        images: B::from_rows(&[count, CHANNELS, SIZE, SIZE], images),
         classes: B::from_integers(classes),
     }
 }
