@@ -37,7 +37,8 @@ trap 'rm -rf "$work"' EXIT
 [ -x "$trainer" ] || { echo "$trainer is no program; set TRAINER" >&2; exit 1; }
 "$python" -c '' || { echo "$python does not run; set PYTHON" >&2; exit 1; }
 
-# record PART NAME COMMAND...: runs a command, and keeps its last line, its seconds and its errors.
+# record PART NAME COMMAND...: runs a command, and keeps its lines of JSON, the last alone where it is the only
+# one, or the end of what it said, its seconds and its errors.
 record() {
     part=$1
     name=$2
@@ -51,13 +52,16 @@ record() {
 import json, pathlib, sys
 part, name, code, begin, end, work, command = sys.argv[1:]
 text = lambda file: (pathlib.Path(work) / file).read_text(errors="replace").strip().splitlines()
+def parsed(line):
+    try:
+        return [json.loads(line)]
+    except ValueError:
+        return []
 out = text("out")
-try:
-    last = json.loads(out[-1]) if out else None
-except ValueError:
-    last = out[-20:]
+values = [value for line in out for value in parsed(line)]
+result = values[0] if len(values) == 1 else values or out[-20:]
 print(json.dumps({"part": part, "name": name, "command": command, "exit": int(code),
-                  "seconds": round(float(end) - float(begin), 2), "result": last, "errors": text("err")[-5:]}))
+                  "seconds": round(float(end) - float(begin), 2), "result": result, "errors": text("err")[-5:]}))
 PYTHON
     return "$code"
 }
@@ -67,16 +71,12 @@ ours() {
         --batch "$3" --seconds "$seconds" --json
 }
 
-# What PyTorch does with one case, by the fastest of cuDNN's algorithms: full precision eager and compiled, TF32, and half precision.
+# What PyTorch does with one case, by the fastest of cuDNN's algorithms, in both layouts: full precision eager and
+# compiled, TF32, and half precision. One process does it all, since starting one takes longer than measuring.
 torch() {
-    for layout in nchw nhwc; do
-        for flags in "" "--compile" "--tf32" "--tf32 --compile" "--autocast fp16 --compile" "--autocast bf16 --compile"; do
-            # Flags are words of their own.
-            # shellcheck disable=SC2086
-            record bench "$1 $2 batch $3: torch $layout $flags" "$python" "$here/bench_torch.py" --device cuda \
-                --net "$1" --mode "$2" --batch "$3" --seconds "$seconds" --layout "$layout" --tune $flags
-        done
-    done
+    record bench "$1 $2 batch $3: torch" "$python" "$here/bench_torch.py" --device cuda --net "$1" --mode "$2" \
+        --batch "$3" --seconds "$seconds" --tune --layout nchw,nhwc \
+        --ways eager,compile,tf32,tf32+compile,fp16+compile,bf16+compile
 }
 
 record machine card nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.max.sm,power.limit --format=csv,noheader
