@@ -126,3 +126,140 @@ fn update<S: Simd>(
         simd.store(weights.as_mut_ptr(), moved);
     }
 }
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter, 2019, arXiv:1711.05101), as PyTorch's
+/// `torch.optim.AdamW`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamWStep {
+    /// The learning rate.
+    pub lr: f32,
+    /// How much of the gradients' mean stays.
+    pub beta1: f32,
+    /// How much of the mean of their squares stays.
+    pub beta2: f32,
+    /// What keeps a divisor above zero.
+    pub epsilon: f32,
+    /// The part of the weights that a learning rate of 1 would take.
+    pub weight_decay: f32,
+    /// What the means have of gradients after so many steps, the rest being the zeros that they began
+    /// with: `1 - beta1^t` and `1 - beta2^t` at the step `t`, counted from 1.
+    pub shares: [f32; 2],
+}
+
+impl AdamWStep {
+    /// What the means have of gradients at the step `time`, counted from 1.
+    #[must_use]
+    pub fn at(self, time: usize) -> Self {
+        let share = |beta: f32| (1.0 - f64::from(beta).powf(time as f64)) as f32;
+        Self {
+            shares: [share(self.beta1), share(self.beta2)],
+            ..self
+        }
+    }
+}
+
+/// Updates `weights` and the means of the gradients, `first`, and of their squares, `second`, by one step:
+/// each mean keeps its `beta` and takes the rest of `gradient`, and `weights`, after their decay, fall by
+/// `lr` times the first mean over the root of the second.
+///
+/// # Errors
+///
+/// `gradient` or a mean is not as long as `weights`.
+pub fn adamw_step(
+    context: &Context,
+    step: &AdamWStep,
+    weights: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+) -> Result<(), ShapeError> {
+    check_len("gradient", gradient, weights.len())?;
+    check_len("first", first, weights.len())?;
+    check_len("second", second, weights.len())?;
+    let tasks = weights.len().div_ceil(ELEMENTS_PER_TASK);
+    let parts = (
+        Chunked::new(weights, ELEMENTS_PER_TASK),
+        Chunked::new(first, ELEMENTS_PER_TASK),
+        Chunked::new(second, ELEMENTS_PER_TASK),
+    );
+    context.divide(tasks, parts, |worker, task, (weights, first, second)| {
+        worker.compute(AdamW {
+            step: *step,
+            weights: weights.data,
+            gradient: &gradient[task * ELEMENTS_PER_TASK..],
+            first: first.data,
+            second: second.data,
+        });
+    });
+    Ok(())
+}
+
+struct AdamW<'a> {
+    step: AdamWStep,
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl Kernel for AdamW<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let vectors = (self.weights.chunks_mut(S::LANES))
+            .zip(self.gradient.chunks(S::LANES))
+            .zip(self.first.chunks_mut(S::LANES))
+            .zip(self.second.chunks_mut(S::LANES));
+        for (((weights, gradient), first), second) in vectors {
+            let len = weights.len();
+            if len == S::LANES {
+                update_by_means(simd, &self.step, weights, gradient, first, second);
+            } else {
+                // As in SGD: the last elements take a whole vector's way through copies.
+                let mut copies = [[0.0_f32; 16]; 4];
+                let [w, g, m, v] = &mut copies;
+                w[..len].copy_from_slice(weights);
+                g[..len].copy_from_slice(&gradient[..len]);
+                m[..len].copy_from_slice(first);
+                v[..len].copy_from_slice(second);
+                update_by_means(simd, &self.step, w, g, m, v);
+                weights.copy_from_slice(&w[..len]);
+                first.copy_from_slice(&m[..len]);
+                second.copy_from_slice(&v[..len]);
+            }
+        }
+    }
+}
+
+/// Updates the first vector of each slice.
+#[inline(always)]
+fn update_by_means<S: Simd>(
+    simd: S,
+    step: &AdamWStep,
+    weights: &mut [f32],
+    gradient: &[f32],
+    first: &mut [f32],
+    second: &mut [f32],
+) {
+    let (weights, gradient) = (&mut weights[..S::LANES], &gradient[..S::LANES]);
+    let (first, second) = (&mut first[..S::LANES], &mut second[..S::LANES]);
+    // SAFETY: each slice is one vector long.
+    unsafe {
+        let g = simd.load(gradient.as_ptr());
+        let follow = |mean: &mut [f32], beta: f32, value: S::V| {
+            let taken = simd.mul(simd.splat(1.0 - beta), value);
+            let mean_now = simd.mul_add(simd.splat(beta), simd.load(mean.as_ptr()), taken);
+            simd.store(mean.as_mut_ptr(), mean_now);
+            mean_now
+        };
+        let mean = follow(first, step.beta1, g);
+        let square = follow(second, step.beta2, simd.mul(g, g));
+        let root = simd.sqrt(simd.div(square, simd.splat(step.shares[1])));
+        let direction = simd.div(mean, simd.add(root, simd.splat(step.epsilon)));
+        let kept = simd.splat(1.0 - step.lr * step.weight_decay);
+        let w = simd.mul(simd.load(weights.as_ptr()), kept);
+        let by = simd.splat(step.lr / step.shares[0]);
+        simd.store(weights.as_mut_ptr(), simd.neg_mul_add(by, direction, w));
+    }
+}

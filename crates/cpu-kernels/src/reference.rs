@@ -7,7 +7,7 @@
 //!
 //! These functions trust their caller: a slice that is shorter than the shape asks for panics.
 
-use crate::optimizer::SgdStep;
+use crate::optimizer::{AdamWStep, SgdStep};
 use crate::shape::{ChannelShape, ConvPoolShape, ConvShape, LinearShape, LossShape};
 
 /// Calls `visit(x_index, w_index, y_index)` for every multiplication of a convolution.
@@ -334,6 +334,25 @@ pub fn gelu(x: f64) -> f64 {
 #[must_use]
 pub fn gelu_derivative(x: f64) -> f64 {
     normal_cdf(x) + x * normal_density(x)
+}
+
+/// One step of AdamW.
+pub fn adamw_step(
+    step: &AdamWStep,
+    weights: &mut [f64],
+    gradient: &[f64],
+    first: &mut [f64],
+    second: &mut [f64],
+) {
+    let [lr, beta1, beta2] = [step.lr, step.beta1, step.beta2].map(f64::from);
+    let [epsilon, decay] = [step.epsilon, step.weight_decay].map(f64::from);
+    let [share1, share2] = step.shares.map(f64::from);
+    for (((w, g), m), v) in weights.iter_mut().zip(gradient).zip(first).zip(second) {
+        *m = beta1 * *m + (1.0 - beta1) * g;
+        *v = beta2 * *v + (1.0 - beta2) * g * g;
+        let root = (*v / share2).sqrt();
+        *w = *w * (1.0 - lr * decay) - lr * (*m / share1) / (root + epsilon);
+    }
 }
 
 /// One step of stochastic gradient descent.

@@ -119,6 +119,124 @@ pub fn sgd(client: &Client, steps: &[Step]) {
     }
 }
 
+/// Settings of [`adamw`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AdamW {
+    /// The learning rate.
+    pub lr: f32,
+    /// What is kept of the gradients' mean.
+    pub beta1: f32,
+    /// What is kept of the mean of their squares.
+    pub beta2: f32,
+    /// What keeps a divisor above zero.
+    pub epsilon: f32,
+    /// The part of the weights that a learning rate of 1 would take.
+    pub weight_decay: f32,
+    /// What the means have of gradients so far, the rest being zeros.
+    pub shares: [f32; 2],
+}
+
+/// A tensor's step of AdamW: what it reads, and room for what it writes.
+#[derive(Clone, Debug)]
+pub struct ByMeans {
+    /// The weight, its gradient, and the means of gradients and of their squares.
+    numbers: [Buffer; 4],
+    settings: AdamW,
+    /// The weight and both means after the step, once [`adamw`] has made it.
+    pub results: [Buffer; 3],
+}
+
+impl ByMeans {
+    /// A step whose results are still to be made. All four buffers, the weight, its gradient and the means of
+    /// gradients and of their squares, are equally long.
+    #[must_use]
+    pub fn new(client: &Client, numbers: [Buffer; 4], settings: AdamW) -> Self {
+        let results = Buffer::several(client, [numbers[0].length; 3]);
+        Self {
+            numbers,
+            settings,
+            results,
+        }
+    }
+}
+
+#[cube(launch_unchecked)]
+fn adamw_kernel(
+    weight: &Sequence<Box<[f32]>>,
+    gradient: &Sequence<Box<[f32]>>,
+    first: &Sequence<Box<[f32]>>,
+    second: &Sequence<Box<[f32]>>,
+    new_weight: &mut Sequence<Box<[f32]>>,
+    new_first: &mut Sequence<Box<[f32]>>,
+    new_second: &mut Sequence<Box<[f32]>>,
+    beta1: &Sequence<f32>,
+    beta2: &Sequence<f32>,
+    epsilon: &Sequence<f32>,
+    kept: &Sequence<f32>,
+    by: &Sequence<f32>,
+    share: &Sequence<f32>,
+    #[comptime] tensors: usize,
+) {
+    #[unroll]
+    for i in 0..tensors {
+        if CUBE_POS_Y == i as u32 {
+            let weight = weight.index(i);
+            let gradient = gradient.index(i);
+            let first = first.index(i);
+            let second = second.index(i);
+            let new_weight = new_weight.index_mut(i);
+            let new_first = new_first.index_mut(i);
+            let new_second = new_second.index_mut(i);
+            let stride = (CUBE_COUNT_X * CUBE_DIM_X) as usize;
+            let mut at = (CUBE_POS_X * CUBE_DIM_X + UNIT_POS_X) as usize;
+            while at < new_weight.len() {
+                let g = gradient[at];
+                let m = fma(beta1[i], first[at], (1.0 - beta1[i]) * g);
+                let v = fma(beta2[i], second[at], (1.0 - beta2[i]) * (g * g));
+                let direction = m / ((v / share[i]).sqrt() + epsilon[i]);
+                new_first[at] = m;
+                new_second[at] = v;
+                new_weight[at] = fma(-by[i], direction, weight[at] * kept[i]);
+                at += stride;
+            }
+        }
+    }
+}
+
+/// Weights and means after a step of AdamW, for several tensors with one kernel.
+pub fn adamw(client: &Client, steps: &[ByMeans]) {
+    for steps in steps.chunks(many::at_once(client, 7)) {
+        let of = |nth: usize| (steps.iter().map(|s| s.numbers[nth].argument(1))).collect();
+        let to = |nth: usize| (steps.iter().map(|s| s.results[nth].argument(1))).collect();
+        let scalars =
+            |scalar: fn(&AdamW) -> f32| steps.iter().map(|step| scalar(&step.settings)).collect();
+        let longest = steps.iter().map(|step| step.numbers[0].length).max();
+        let (count, dim) = many::shape(longest.unwrap_or(0), steps.len());
+        // SAFETY: for each tensor the kernel stays below the length that its seven buffers have.
+        unsafe {
+            adamw_kernel::launch_unchecked(
+                client,
+                count,
+                dim,
+                of(0),
+                of(1),
+                of(2),
+                of(3),
+                to(0),
+                to(1),
+                to(2),
+                scalars(|settings| settings.beta1),
+                scalars(|settings| settings.beta2),
+                scalars(|settings| settings.epsilon),
+                scalars(|settings| 1.0 - settings.lr * settings.weight_decay),
+                scalars(|settings| settings.lr / settings.shares[0]),
+                scalars(|settings| settings.shares[1]),
+                steps.len(),
+            );
+        }
+    }
+}
+
 #[cube(launch_unchecked)]
 fn gate_kernel(dy: &[f32], y: &[f32], dx: &mut [f32]) {
     let at = ABSOLUTE_POS;

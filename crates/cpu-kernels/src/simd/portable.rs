@@ -53,6 +53,10 @@ impl Simd for Portable {
         zip(a, b, |a, b| a / b)
     }
     #[inline(always)]
+    fn sqrt(self, a: Lanes) -> Lanes {
+        Lanes(a.0.map(f32::sqrt))
+    }
+    #[inline(always)]
     fn mul_add(self, a: Lanes, b: Lanes, c: Lanes) -> Lanes {
         self.add(self.mul(a, b), c)
     }

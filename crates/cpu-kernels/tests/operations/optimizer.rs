@@ -1,4 +1,4 @@
-use cpu_kernels::{Context, Isa, Precision, SgdStep, reference, sgd_step};
+use cpu_kernels::{AdamWStep, Context, Isa, Precision, SgdStep, adamw_step, reference, sgd_step};
 
 use super::compare::{assert_close_on_scale, to_f64};
 use super::random::Random;
@@ -50,4 +50,61 @@ fn steps_of_sgd_agree_with_the_reference_on_every_instruction_set() {
             }
         }
     }
+}
+
+#[test]
+fn steps_of_adamw_agree_with_the_reference_on_every_instruction_set() {
+    for isa in Isa::ALL.into_iter().filter(|isa| isa.is_available()) {
+        let context = &Context::with(1, Precision::Exact, isa).unwrap();
+        for len in [0, 1, 7, 16, 33, 70_001] {
+            let random = &mut Random::new(len as u64);
+            let mut weights = random.values(len);
+            let (mut first, mut second) = (vec![0.0; len], vec![0.0; len]);
+            let mut exact = [to_f64(&weights), vec![0.0; len], vec![0.0; len]];
+            for time in 1..4 {
+                let step = AdamWStep {
+                    lr: 0.01,
+                    beta1: 0.9,
+                    beta2: 0.99,
+                    epsilon: 1e-3,
+                    weight_decay: 0.1,
+                    shares: [1.0; 2],
+                }
+                .at(time);
+                let gradient = random.values(len);
+                adamw_step(
+                    context,
+                    &step,
+                    &mut weights,
+                    &gradient,
+                    &mut first,
+                    &mut second,
+                )
+                .unwrap();
+                let [w, m, v] = &mut exact;
+                reference::adamw_step(&step, w, &to_f64(&gradient), m, v);
+            }
+            if len > 0 {
+                let case = &(isa, len);
+                let [exact_weights, exact_first, exact_second] = &exact;
+                assert_close_on_scale(case, &weights, exact_weights, 0.5);
+                assert_close_on_scale(case, &first, exact_first, 0.5);
+                assert_close_on_scale(case, &second, exact_second, 0.5);
+            }
+        }
+    }
+}
+
+#[test]
+fn shares_of_adamw_are_those_of_its_paper() {
+    let step = AdamWStep {
+        lr: 0.01,
+        beta1: 0.5,
+        beta2: 0.75,
+        epsilon: 1e-3,
+        weight_decay: 0.1,
+        shares: [1.0; 2],
+    };
+    assert_eq!(step.at(1).shares, [0.5, 0.25]);
+    assert_eq!(step.at(2).shares, [0.75, 0.4375]);
 }

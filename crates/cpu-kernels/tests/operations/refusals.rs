@@ -399,6 +399,21 @@ fn average_pooling_and_steps_name_a_slice_of_the_wrong_length() {
         };
         sgd_step(context, step, &mut [0.0; 5], gradient, velocity, false)
     });
+    let step = &AdamWStep {
+        lr: 0.1,
+        beta1: 0.9,
+        beta2: 0.99,
+        epsilon: 1e-3,
+        weight_decay: 0.0,
+        shares: [1.0; 2],
+    };
+    let operands = &[("gradient", 5), ("first", 5), ("second", 5)];
+    assert_each_is_checked(operands, |slices| {
+        let [gradient, first, second] = slices else {
+            unreachable!()
+        };
+        adamw_step(context, step, &mut [0.0; 5], gradient, first, second)
+    });
 }
 
 #[test]

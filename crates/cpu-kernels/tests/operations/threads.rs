@@ -189,7 +189,27 @@ fn global_pooling_and_steps_are_the_same_with_any_number_of_threads() {
                 false,
             )
             .unwrap();
-            vec![means, spread, maxima, chosen, weights, velocity]
+            let step = AdamWStep {
+                lr: 0.1,
+                beta1: 0.9,
+                beta2: 0.99,
+                epsilon: 1e-3,
+                weight_decay: 0.1,
+                shares: [0.1, 0.01],
+            };
+            let (mut adam, mut first) = (weights.clone(), gradient.clone());
+            let mut second: Vec<f32> = gradient.iter().map(|g| g * g).collect();
+            adamw_step(
+                context,
+                &step,
+                &mut adam,
+                &gradient,
+                &mut first,
+                &mut second,
+            )
+            .unwrap();
+            let sgd = [means, spread, maxima, chosen, weights, velocity];
+            sgd.into_iter().chain([adam, first, second]).collect()
         });
     }
 }

@@ -1,7 +1,7 @@
 //! Updates of many tensors with a few kernels.
 
 use gpu_kernels::moments::{Follow, follow};
-use gpu_kernels::update::{Sgd, Step, sgd};
+use gpu_kernels::update::{AdamW, ByMeans, Sgd, Step, adamw, sgd};
 use gpu_kernels::{add_parts, sums};
 
 use super::{client, download, error, random, upload};
@@ -61,6 +61,60 @@ fn a_step_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
             error(&download(&client, &step.new_velocity), &new_velocity) < 1e-6,
             "{i}"
         );
+    }
+}
+
+#[test]
+fn a_step_of_adamw_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
+    let client = client();
+    let settings = |i: usize| AdamW {
+        lr: 0.001 * (1 + i) as f32,
+        beta1: 0.5 + 0.01 * i as f32,
+        beta2: 0.9 + 0.001 * i as f32,
+        epsilon: 1e-3,
+        weight_decay: [0.0, 0.1][i % 2],
+        shares: [0.5, 0.25],
+    };
+    let numbers: Vec<[Vec<f32>; 4]> = (LENGTHS.iter().enumerate())
+        .map(|(i, &length)| {
+            let [w, g, m, v] = [0, 1, 2, 3].map(|part| random((4 * i + part) as u64, length));
+            [w, g, m, v.iter().map(|v| v.abs()).collect()]
+        })
+        .collect();
+    let steps: Vec<ByMeans> = (numbers.iter().enumerate())
+        .map(|(i, numbers)| {
+            let buffers = numbers.each_ref().map(|numbers| upload(&client, numbers));
+            ByMeans::new(&client, buffers, settings(i))
+        })
+        .collect();
+    adamw(&client, &steps);
+    for (i, (step, [weight, gradient, first, second])) in steps.iter().zip(&numbers).enumerate() {
+        let AdamW {
+            lr,
+            beta1,
+            beta2,
+            epsilon,
+            weight_decay,
+            shares,
+        } = settings(i);
+        let [lr, beta1, beta2] = [lr, beta1, beta2].map(f64::from);
+        let [epsilon, decay] = [epsilon, weight_decay].map(f64::from);
+        let mut expected = [const { Vec::new() }; 3];
+        for (((w, g), m), v) in weight.iter().zip(gradient).zip(first).zip(second) {
+            let [w, g, m, v] = [w, g, m, v].map(|number| f64::from(*number));
+            let m = beta1 * m + (1.0 - beta1) * g;
+            let v = beta2 * v + (1.0 - beta2) * g * g;
+            let root = (v / f64::from(shares[1])).sqrt();
+            let by = lr / f64::from(shares[0]);
+            let w = w * (1.0 - lr * decay) - by * m / (root + epsilon);
+            expected
+                .iter_mut()
+                .zip([w, m, v])
+                .for_each(|(of, number)| of.push(number));
+        }
+        for (result, expected) in step.results.iter().zip(&expected) {
+            assert!(error(&download(&client, result), expected) < 1e-6, "{i}");
+        }
     }
 }
 

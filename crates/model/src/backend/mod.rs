@@ -44,10 +44,10 @@ pub use gpu::together;
 pub use gpu_kernels::launches;
 pub use stored::{StoredImages, StoredViews};
 use types::{
-    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
-    Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped, Stored,
-    StoredBatch,
+    AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
+    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
+    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
+    Statistics, Stepped, Stored, StoredBatch,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -429,6 +429,16 @@ pub trait CnnBackend: Backend {
         settings: SgdStep,
     ) -> Stepped<Self> {
         compose::sgd_step(weight, gradient, velocity, settings)
+    }
+
+    /// One step of AdamW (Loshchilov and Hutter, 2019, arXiv:1711.05101). Means of zeros begin it.
+    fn adamw_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        #[extension_type] means: Means<Self>,
+        settings: AdamWStep,
+    ) -> AdamWStepped<Self> {
+        compose::adamw_step(weight, gradient, means, settings)
     }
 
     /// What the `count` views from `first` on show, of images that the device holds. `views` are words as

@@ -4,7 +4,7 @@
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType};
 
-pub use cpu_kernels::SgdStep;
+pub use cpu_kernels::{AdamWStep, SgdStep};
 
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and scale and shift of
 /// the normalisation after it, each `[out_channels]`; or the gradients by them.
@@ -179,6 +179,25 @@ pub struct CrossEntropy<B: Backend> {
     pub loss: FloatTensor<B>,
     /// Its gradient by the logits, `[batch, classes]`.
     pub gradient: FloatTensor<B>,
+}
+
+/// The means of gradients and of their squares, which AdamW keeps for each parameter.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct Means<B: Backend> {
+    /// The mean of gradients.
+    pub first: FloatTensor<B>,
+    /// The mean of their squares.
+    pub second: FloatTensor<B>,
+}
+
+/// Weights and the means after a step of AdamW.
+#[derive(ExtensionType, Debug, Clone)]
+pub struct AdamWStepped<B: Backend> {
+    /// The weights.
+    pub weight: FloatTensor<B>,
+    /// The means.
+    #[extension_type]
+    pub means: Means<B>,
 }
 
 /// Images that a device holds as words of four bytes, as [`cpu_kernels::stored`] describes them.

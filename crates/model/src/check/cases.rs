@@ -7,7 +7,7 @@ use super::operations::Operations;
 use super::reference::Reference;
 use super::tape::{Outcome, Tape};
 use super::{CheckError, Errors};
-use crate::backend::types::SgdStep;
+use crate::backend::types::{AdamWStep, SgdStep};
 
 /// The largest errors of an operation that computes in single precision. Rounding stays below a quarter
 /// of them, sums in TF32 or half precision are above.
@@ -360,6 +360,24 @@ fn losses_and_steps() -> Vec<Case> {
         });
         step.without_gradients()
     });
+    let adamw = Case::new("adamw_step", "[7, 5]".to_owned(), |tape| {
+        let [weight, gradient, first, root] = [0; 4].map(|_| tape.constant([7, 5]));
+        let settings = AdamWStep {
+            lr: 0.01,
+            beta1: 0.9,
+            beta2: 0.99,
+            epsilon: 1e-3,
+            weight_decay: 0.1,
+            shares: [0.5, 0.25],
+        };
+        let means = [first, root.clone() * root];
+        for tensor in tape
+            .operations
+            .adamw_step(weight, gradient, means, settings)
+        {
+            tape.result(tensor);
+        }
+    });
     let follow = Case::new("follow_statistics", "[7]".to_owned(), |tape| {
         let [mean, variance, of_mean, of_variance] = [0; 4].map(|_| tape.constant([7]));
         let (running, batch) = ([mean, variance], [of_mean, of_variance]);
@@ -371,6 +389,7 @@ fn losses_and_steps() -> Vec<Case> {
             tape.result(tensor);
         }
     });
-    let others = steps.into_iter().chain([follow.without_gradients()]);
+    let others = [adamw, follow].map(Case::without_gradients);
+    let others = steps.into_iter().chain(others);
     losses.into_iter().chain(others).collect()
 }

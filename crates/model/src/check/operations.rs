@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
-use crate::backend::types::{Affine, ConvNorm, SgdStep, Statistics};
+use crate::backend::types::{AdamWStep, Affine, ConvNorm, Means, SgdStep, Statistics};
 use crate::{CnnBackend, layers};
 
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and the scale and shift of the
@@ -232,6 +232,22 @@ pub trait Operations {
         let [weight, gradient, velocity] = [weight, gradient, velocity].map(Tensor::into_dispatch);
         let stepped = <Dispatch as CnnBackend>::sgd_step(weight, gradient, velocity, settings);
         [stepped.weight, stepped.velocity].map(Tensor::from_dispatch)
+    }
+
+    /// [`CnnBackend::adamw_step`]: the weights and the means after it.
+    fn adamw_step(
+        &self,
+        weight: Tensor<2>,
+        gradient: Tensor<2>,
+        means: [Tensor<2>; 2],
+        settings: AdamWStep,
+    ) -> [Tensor<2>; 3] {
+        let (weight, gradient) = (weight.into_dispatch(), gradient.into_dispatch());
+        let [first, second] = means.map(Tensor::into_dispatch);
+        let means = Means { first, second };
+        let stepped = <Dispatch as CnnBackend>::adamw_step(weight, gradient, means, settings);
+        let means = stepped.means;
+        [stepped.weight, means.first, means.second].map(Tensor::from_dispatch)
     }
 }
 

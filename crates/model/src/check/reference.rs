@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, module};
 
 use super::operations::{Biased, Normalised, Operations};
 use crate::backend::EPSILON;
-use crate::backend::types::SgdStep;
+use crate::backend::types::{AdamWStep, SgdStep};
 
 /// The operations as Burn's own convolutions, normalisations and sums, and their gradients as Burn's own
 /// autodiff has them, in the precision of their arguments.
@@ -238,5 +238,25 @@ impl Operations for Reference {
             velocity.clone()
         };
         [weight - direction.mul_scalar(lr), velocity]
+    }
+
+    fn adamw_step(
+        &self,
+        weight: Tensor<2>,
+        gradient: Tensor<2>,
+        means: [Tensor<2>; 2],
+        settings: AdamWStep,
+    ) -> [Tensor<2>; 3] {
+        let [lr, beta1, beta2] = [settings.lr, settings.beta1, settings.beta2].map(f64::from);
+        let [epsilon, decay] = [settings.epsilon, settings.weight_decay].map(f64::from);
+        let [share1, share2] = settings.shares.map(f64::from);
+        let [first, second] = means;
+        let square = gradient.clone() * gradient.clone();
+        let first = first.mul_scalar(beta1) + gradient.mul_scalar(1.0 - beta1);
+        let second = second.mul_scalar(beta2) + square.mul_scalar(1.0 - beta2);
+        let root = second.clone().div_scalar(share2).sqrt();
+        let direction = first.clone().div_scalar(share1) / root.add_scalar(epsilon);
+        let weight = weight.mul_scalar(1.0 - lr * decay) - direction.mul_scalar(lr);
+        [weight, first, second]
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::backend::Dispatch;
 use burn::module::ParamGroup;
-use burn::optim::{AdamWConfig, LearningRate, ModuleOptimizer, Optimizer};
+use burn::optim::{LearningRate, ModuleOptimizer, Optimizer};
 use burn::tensor::{Device, Tensor};
 use model::backend::types;
 use model::{CnnBackend, Network};
@@ -18,7 +18,7 @@ use crate::recipe::{GroupSpec, OptimizerSpec, Role};
 pub fn optimizer(spec: &OptimizerSpec, groups: &[GroupSpec], network: &Network) -> ModuleOptimizer {
     let optimizer = match of(spec) {
         Algorithm::Sgd(sgd) => ModuleOptimizer::from(sgd),
-        Algorithm::AdamW(adamw) => adamw.init(),
+        Algorithm::AdamW(adamw) => ModuleOptimizer::from(adamw),
         Algorithm::Muon(muon) => ModuleOptimizer::from(muon),
     };
     let spared = [Role::Biases, Role::Normalisation, Role::Whitening];
@@ -38,7 +38,7 @@ pub fn optimizer(spec: &OptimizerSpec, groups: &[GroupSpec], network: &Network) 
 /// An optimiser of one parameter.
 enum Algorithm {
     Sgd(Sgd),
-    AdamW(AdamWConfig),
+    AdamW(AdamW),
     Muon(Muon),
 }
 
@@ -60,13 +60,12 @@ fn of(spec: &OptimizerSpec) -> Algorithm {
             epsilon,
             weight_decay,
             ..
-        } => Algorithm::AdamW(
-            AdamWConfig::new()
-                .with_beta_1(beta1 as f32)
-                .with_beta_2(beta2 as f32)
-                .with_epsilon(epsilon as f32)
-                .with_weight_decay(weight_decay as f32),
-        ),
+        } => Algorithm::AdamW(AdamW {
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            epsilon: epsilon as f32,
+            weight_decay: weight_decay as f32,
+        }),
         OptimizerSpec::Muon {
             lr: _,
             momentum,
@@ -91,7 +90,7 @@ fn with_group(
 ) -> ModuleOptimizer {
     match of(spec) {
         Algorithm::Sgd(sgd) => optimizer.with_group(group, sgd, None),
-        Algorithm::AdamW(adamw) => optimizer.with_group(group, adamw.build(), None),
+        Algorithm::AdamW(adamw) => optimizer.with_group(group, adamw, None),
         Algorithm::Muon(muon) => optimizer.with_group(group, muon, None),
     }
 }
@@ -165,6 +164,77 @@ impl Optimizer for Sgd {
     }
 }
 
+/// PyTorch's AdamW, a parameter's step as one operation of the backend.
+#[derive(Debug, Clone)]
+struct AdamW {
+    beta1: f32,
+    beta2: f32,
+    epsilon: f32,
+    weight_decay: f32,
+}
+
+/// A parameter's means of gradients and of their squares, and its steps.
+#[derive(RecordState, Clone)]
+struct AdamWState<const D: usize> {
+    first: Tensor<D>,
+    second: Tensor<D>,
+    time: usize,
+}
+
+impl Optimizer for AdamW {
+    type State<const D: usize> = AdamWState<D>;
+
+    fn step<const D: usize>(
+        &self,
+        lr: LearningRate,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+        state: Option<AdamWState<D>>,
+    ) -> (Tensor<D>, Option<AdamWState<D>>) {
+        let AdamWState {
+            first,
+            second,
+            time,
+        } = state.unwrap_or_else(|| AdamWState {
+            first: grad.zeros_like(),
+            second: grad.zeros_like(),
+            time: 0,
+        });
+        let time = time + 1;
+        let step = types::AdamWStep {
+            lr: lr as f32,
+            beta1: self.beta1,
+            beta2: self.beta2,
+            epsilon: self.epsilon,
+            weight_decay: self.weight_decay,
+            shares: [1.0; 2],
+        };
+        let stepped = <Dispatch as CnnBackend>::adamw_step(
+            tensor.into_dispatch(),
+            grad.into_dispatch(),
+            types::Means {
+                first: first.into_dispatch(),
+                second: second.into_dispatch(),
+            },
+            step.at(time),
+        );
+        let state = AdamWState {
+            first: Tensor::from_dispatch(stepped.means.first),
+            second: Tensor::from_dispatch(stepped.means.second),
+            time,
+        };
+        (Tensor::from_dispatch(stepped.weight), Some(state))
+    }
+
+    fn to_device<const D: usize>(state: AdamWState<D>, device: &Device) -> AdamWState<D> {
+        AdamWState {
+            first: state.first.to_device(device),
+            second: state.second.to_device(device),
+            time: state.time,
+        }
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -184,7 +254,6 @@ mod tests {
         let Algorithm::AdamW(adamw) = of(&spec) else {
             unreachable!("AdamW is asked for");
         };
-        let adamw = adamw.build();
         #[allow(deprecated)]
         let device = Device::ndarray();
         let start = [0.5_f64, -2.0, 0.001];

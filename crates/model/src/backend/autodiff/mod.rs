@@ -15,8 +15,9 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 
 use super::CnnBackend;
 use super::types::{
-    Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy, Pooled, ProjectedResidual,
-    Residual, ResidualConvGroup, SgdStep, Statistics, Stepped, Stored, StoredBatch,
+    AdamWStep, AdamWStepped, Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy,
+    Means, Pooled, ProjectedResidual, Residual, ResidualConvGroup, SgdStep, Statistics, Stepped,
+    Stored, StoredBatch,
 };
 use backward::{
     ConvNormReluBackward, ConvReluPoolBackward, ConvolveBackward, CrossEntropyBackward,
@@ -417,6 +418,28 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         Stepped {
             weight: constant::<B, C>(stepped.weight),
             velocity: constant::<B, C>(stepped.velocity),
+        }
+    }
+
+    fn adamw_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        means: Means<Self>,
+        settings: AdamWStep,
+    ) -> AdamWStepped<Self> {
+        // A step is no part of a graph.
+        let means = Means {
+            first: means.first.into_primitive(),
+            second: means.second.into_primitive(),
+        };
+        let (weight, gradient) = (weight.into_primitive(), gradient.into_primitive());
+        let stepped = B::adamw_step(weight, gradient, means, settings);
+        AdamWStepped {
+            weight: constant::<B, C>(stepped.weight),
+            means: Means {
+                first: constant::<B, C>(stepped.means.first),
+                second: constant::<B, C>(stepped.means.second),
+            },
         }
     }
 

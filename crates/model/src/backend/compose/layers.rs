@@ -9,7 +9,9 @@ use super::{
     conv_options, dim, input_backward, max_pool, max_pool_backward, narrow, relu, relu_backward,
     wide,
 };
-use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
+use crate::backend::types::{
+    AdamWStep, AdamWStepped, Affine, AffineGradients, CrossEntropy, Means, Pooled, SgdStep, Stepped,
+};
 
 pub(in crate::backend) fn convolve<B: Backend>(
     x: FloatTensor<B>,
@@ -204,6 +206,31 @@ pub(in crate::backend) fn scale_gradient<B: Backend>(
     factor: FloatTensor<B>,
 ) -> FloatTensor<B> {
     B::float_mul(gradient, B::float_reshape(factor, Shape::new([1, 1])))
+}
+
+pub(in crate::backend) fn adamw_step<B: Backend>(
+    weight: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    means: Means<B>,
+    settings: AdamWStep,
+) -> AdamWStepped<B> {
+    let scaled = |t, by: f32| B::float_mul_scalar(t, by.into());
+    let follow = |mean, beta: f32, value| {
+        let taken = scaled(value, 1.0 - beta);
+        B::float_add(scaled(mean, beta), taken)
+    };
+    let square = B::float_mul(gradient.clone(), gradient.clone());
+    let first = follow(means.first, settings.beta1, gradient);
+    let second = follow(means.second, settings.beta2, square);
+    let [share1, share2] = settings.shares;
+    let root = B::float_sqrt(B::float_div_scalar(second.clone(), share2.into()));
+    let divisor = B::float_add_scalar(root, settings.epsilon.into());
+    let step = scaled(B::float_div(first.clone(), divisor), settings.lr / share1);
+    let kept = scaled(weight, 1.0 - settings.lr * settings.weight_decay);
+    AdamWStepped {
+        weight: B::float_sub(kept, step),
+        means: Means { first, second },
+    }
 }
 
 pub(in crate::backend) fn sgd_step<B: Backend>(

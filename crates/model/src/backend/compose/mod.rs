@@ -24,7 +24,7 @@ pub(super) use groups::{
     residual_conv_group_backward,
 };
 pub(super) use layers::{
-    conv_bias, conv_bias_add_relu, conv_relu_pool, conv_relu_pool_backward,
+    adamw_step, conv_bias, conv_bias_add_relu, conv_relu_pool, conv_relu_pool_backward,
     conv_relu_pool_backward_parameters, convolve, convolve_backward, cross_entropy,
     global_avg_pool, global_avg_pool_backward, linear, linear_backward, scale_gradient, sgd_step,
 };

@@ -11,7 +11,9 @@ use cpu_kernels::{
 use super::packed;
 use super::tensors::{HostImages, HostTensors, Values, dims};
 use super::{checked, context};
-use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
+use crate::backend::types::{
+    AdamWStep, AdamWStepped, Affine, AffineGradients, CrossEntropy, Means, Pooled, SgdStep, Stepped,
+};
 
 pub(super) fn convolve<B: HostTensors>(
     x: FloatTensor<B>,
@@ -326,5 +328,30 @@ pub(super) fn sgd_step<B: HostTensors>(
     Stepped {
         weight: B::from_rows(&shape, weight),
         velocity: B::from_rows(&shape, velocity),
+    }
+}
+
+pub(super) fn adamw_step<B: HostTensors>(
+    weight: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    means: Means<B>,
+    settings: AdamWStep,
+) -> AdamWStepped<B> {
+    let shape = burn::backend::TensorMetadata::shape(&weight).to_vec();
+    let [mut weight, mut first, mut second] = [weight, means.first, means.second].map(B::into_vec);
+    let gradient = B::rows(gradient);
+    checked(cpu_kernels::adamw_step(
+        context(),
+        &settings,
+        &mut weight,
+        gradient.as_slice(),
+        &mut first,
+        &mut second,
+    ));
+    let [weight, first, second] =
+        [weight, first, second].map(|values| B::from_rows(&shape, values));
+    AdamWStepped {
+        weight,
+        means: Means { first, second },
     }
 }

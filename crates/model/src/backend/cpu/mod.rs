@@ -26,9 +26,10 @@ use cpu_kernels::{Activation, Context, ContextError, Isa, Precision};
 
 use super::CnnBackend;
 use super::types::{
-    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
-    Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped, Stored, StoredBatch,
+    AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
+    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
+    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep, Stepped,
+    Stored, StoredBatch,
 };
 
 static CONTEXT: OnceLock<Context> = OnceLock::new();
@@ -436,6 +437,15 @@ macro_rules! on_host_memory {
                 settings: SgdStep,
             ) -> Stepped<Self> {
                 layers::sgd_step(weight, gradient, velocity, settings)
+            }
+
+            fn adamw_step(
+                weight: FloatTensor<Self>,
+                gradient: FloatTensor<Self>,
+                means: Means<Self>,
+                settings: AdamWStep,
+            ) -> AdamWStepped<Self> {
+                layers::adamw_step(weight, gradient, means, settings)
             }
 
             fn stored_batch(

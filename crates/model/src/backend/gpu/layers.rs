@@ -5,12 +5,14 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Shape};
-use gpu_kernels::update::{self, Sgd, Step};
+use gpu_kernels::update::{self, AdamW, ByMeans, Sgd, Step};
 use gpu_kernels::{loss, pool, sums};
 
 use super::tensors::{Images, integers, like, places, row, sizes, sums_like};
 use super::together;
-use crate::backend::types::{Affine, AffineGradients, CrossEntropy, Pooled, SgdStep, Stepped};
+use crate::backend::types::{
+    AdamWStep, AdamWStepped, Affine, AffineGradients, CrossEntropy, Means, Pooled, SgdStep, Stepped,
+};
 
 type Cube = CubeBackend;
 
@@ -216,6 +218,32 @@ pub(super) fn cross_entropy(
     CrossEntropy {
         loss: like(&logits, loss, [1]),
         gradient: like(&logits, gradient, [shape[0], shape[1]]),
+    }
+}
+
+pub(super) fn adamw_step(
+    weight: CubeTensor,
+    gradient: CubeTensor,
+    means: Means<Cube>,
+    settings: AdamWStep,
+) -> AdamWStepped<Cube> {
+    let shape = weight.shape();
+    let settings = AdamW {
+        lr: settings.lr,
+        beta1: settings.beta1,
+        beta2: settings.beta2,
+        epsilon: settings.epsilon,
+        weight_decay: settings.weight_decay,
+        shares: settings.shares,
+    };
+    let numbers = [weight.clone(), gradient, means.first, means.second].map(row);
+    let step = ByMeans::new(&weight.client, numbers, settings);
+    let [new_weight, first, second] =
+        (step.results.clone()).map(|result| like(&weight, result, shape.clone()));
+    together::by_means(&weight.device, &weight.client, step);
+    AdamWStepped {
+        weight: new_weight,
+        means: Means { first, second },
     }
 }
 

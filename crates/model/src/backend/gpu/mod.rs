@@ -24,10 +24,10 @@ use gpu_kernels::activation::Activation;
 
 use super::CnnBackend;
 use super::types::{
-    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
-    Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped, Stored,
-    StoredBatch,
+    AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
+    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
+    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
+    Statistics, Stepped, Stored, StoredBatch,
 };
 
 impl CnnBackend for CubeBackend {
@@ -318,6 +318,15 @@ impl CnnBackend for CubeBackend {
         settings: SgdStep,
     ) -> Stepped<Self> {
         layers::sgd_step(weight, gradient, velocity, settings)
+    }
+
+    fn adamw_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        means: Means<Self>,
+        settings: AdamWStep,
+    ) -> AdamWStepped<Self> {
+        layers::adamw_step(weight, gradient, means, settings)
     }
 
     fn stored_batch(

@@ -9,7 +9,7 @@ use std::mem::take;
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::client::Client;
 use gpu_kernels::moments::{self, Follow};
-use gpu_kernels::update::{self, Step};
+use gpu_kernels::update::{self, ByMeans, Step};
 use gpu_kernels::{Buffer, Parts, add_parts};
 
 /// The most numbers that wait to be added: parts are many times as large as their sums.
@@ -23,6 +23,7 @@ struct Waiting {
     sums: Vec<Parts>,
     follows: Vec<Follow>,
     steps: Vec<Step>,
+    by_means: Vec<ByMeans>,
 }
 
 impl Waiting {
@@ -31,6 +32,7 @@ impl Waiting {
             add_parts(&client, &take(&mut self.sums));
             moments::follow(&client, &take(&mut self.follows));
             update::sgd(&client, &take(&mut self.steps));
+            update::adamw(&client, &take(&mut self.by_means));
         }
     }
 
@@ -90,6 +92,11 @@ pub(super) fn sums(device: &CubeDevice, client: &Client, parts: Parts) -> Buffer
 /// Makes a step, at once or at the end of the [`together`] around.
 pub(super) fn step(device: &CubeDevice, client: &Client, step: Step) {
     later(device, client, |waiting| waiting.steps.push(step));
+}
+
+/// Makes a step of AdamW, at once or at the end of the [`together`] around.
+pub(super) fn by_means(device: &CubeDevice, client: &Client, step: ByMeans) {
+    later(device, client, |waiting| waiting.by_means.push(step));
 }
 
 /// Makes running statistics, at once or at the end of the [`together`] around.

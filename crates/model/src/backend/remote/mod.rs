@@ -25,10 +25,10 @@ use burn::tensor::Device;
 
 use super::CnnBackend;
 use super::types::{
-    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, CrossEntropy,
-    Pooled, ProjectedResidual, ProjectedResidualGradients, Residual, ResidualConvGroup,
-    ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped, Stored,
-    StoredBatch,
+    AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
+    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
+    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
+    Statistics, Stepped, Stored, StoredBatch,
 };
 pub use about::{AboutError, about};
 use shapes::{block, channels, convolution, like, one, pooled, slot, with_indices};
@@ -45,6 +45,7 @@ macro_rules! of {
     (f32, $backend:ty) => { f32 };
     (bool, $backend:ty) => { bool };
     (SgdStep, $backend:ty) => { SgdStep };
+    (AdamWStep, $backend:ty) => { AdamWStep };
     ($structure:ident, $backend:ty) => { $structure<$backend> };
 }
 
@@ -194,6 +195,8 @@ operations! {
     scale_gradient(gradient: float, factor: float) -> float = like(&[&slot(&gradient)]);
     sgd_step(weight: float, gradient: float, velocity: float, settings: SgdStep) -> Stepped
         = like(&[&slot(&weight), &slot(&velocity)]);
+    adamw_step(weight: float, gradient: float, means: Means, settings: AdamWStep) -> AdamWStepped
+        = like(&[&slot(&weight), &means]);
     stored_batch(stored: Stored, views: int, first: usize, count: usize) -> StoredBatch
         = shapes::stored_batch(count);
 }

@@ -15,10 +15,10 @@ use burn::remote::CustomOpClient;
 
 use super::shapes::{Like, Slot, slot};
 use crate::backend::types::{
-    Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients, ConvNormRelu, Convolved,
-    CrossEntropy, Pooled, ProjectedResidual, ProjectedResidualGradients, Residual,
-    ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep, Statistics, Stepped,
-    Stored, StoredBatch,
+    AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
+    ConvNormRelu, Convolved, CrossEntropy, Means, Pooled, ProjectedResidual,
+    ProjectedResidualGradients, Residual, ResidualConvGroup, ResidualConvGroupGradients,
+    ResidualGradients, SgdStep, Statistics, Stepped, Stored, StoredBatch,
 };
 
 /// Where pieces are put.
@@ -109,6 +109,28 @@ impl<B: Backend> Wire<B> for SgdStep {
     }
 }
 
+impl<B: Backend> Wire<B> for AdamWStep {
+    fn put(self, sink: &mut impl Sink<B>) {
+        Wire::<B>::put(self.lr, sink);
+        Wire::<B>::put(self.beta1, sink);
+        Wire::<B>::put(self.beta2, sink);
+        Wire::<B>::put(self.epsilon, sink);
+        Wire::<B>::put(self.weight_decay, sink);
+        Wire::<B>::put(self.shares, sink);
+    }
+
+    fn take(source: &mut impl Source<B>) -> Self {
+        Self {
+            lr: Wire::<B>::take(source),
+            beta1: Wire::<B>::take(source),
+            beta2: Wire::<B>::take(source),
+            epsilon: Wire::<B>::take(source),
+            weight_decay: Wire::<B>::take(source),
+            shares: Wire::<B>::take(source),
+        }
+    }
+}
+
 /// A structure of tensors, and its fields in the order in which they travel. A field is a tensor,
 /// `float` or `int`, or itself such a structure, `all`.
 macro_rules! structure {
@@ -155,6 +177,8 @@ structure! {
     AffineGradients { x: float, parameters: all }
     CrossEntropy { loss: float, gradient: float }
     Stepped { weight: float, velocity: float }
+    Means { first: float, second: float }
+    AdamWStepped { weight: float, means: all }
     Stored { first: int, rest: int, tables: float }
     StoredBatch { images: float, classes: int }
 }
