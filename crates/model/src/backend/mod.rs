@@ -53,6 +53,12 @@ use types::{
 /// What is added to a variance before its root is taken, as in PyTorch.
 pub const EPSILON: f32 = 1e-5;
 
+/// Sets how exactly GPUs convolve, for the whole process: exactly is without Winograd's algorithm.
+#[cfg(feature = "wgpu")]
+pub fn set_gpu_precision(precision: Precision) {
+    gpu_kernels::winograd::set_exact(precision == Precision::Exact);
+}
+
 /// Runs `updates`, of which a GPU gathers gradients of parameters, running statistics and optimiser's steps to make
 /// them at the end with a few kernels: `updates` must not read them. Without a GPU's backend there is nothing to gather.
 #[cfg(not(feature = "wgpu"))]

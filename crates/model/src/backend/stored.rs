@@ -8,14 +8,15 @@ use super::types::Stored;
 use super::{CnnBackend, computes_on_cpu};
 use crate::IMAGE_CHANNELS;
 
+/// The most images of a half, which fill the 128 MiB of a buffer that WebGPU lets a kernel see.
+const MOST_OF_HALF: usize = (128 << 20) / (IMAGE_WORDS * 4);
 /// Images that are sent at once.
 const SENT: usize = 4_096;
 
 /// Images that live on a device as bytes, with what the bytes become.
 #[derive(Debug, Clone)]
 pub struct StoredImages {
-    /// Half of them and the other half: WebGPU lets a kernel see 128 MiB of a buffer and no more, which hold
-    /// 43,690 images.
+    /// Half of them and the other half, each of which has a buffer of its own.
     halves: [Tensor<1, Int>; 2],
     tables: Tensor<1>,
 }
@@ -29,8 +30,8 @@ pub struct StoredViews {
 
 impl StoredImages {
     /// Brings images onto `device`: `pixels` are `[image, channel, height, width]`, `tables` the value of each
-    /// byte by channel. Nothing where there are none, and where the processor itself computes, which makes
-    /// batches of images where they are: then nobody asks for `pixels`.
+    /// byte by channel. Nothing where there are none or too many, 87,380, and where the processor itself
+    /// computes, which makes batches of images where they are: then nobody asks for `pixels`.
     #[must_use]
     pub fn new(
         pixels: impl FnOnce() -> Option<Vec<u8>>,
@@ -44,7 +45,7 @@ impl StoredImages {
         let pixels = pixels()?;
         let images = pixels.len() / IMAGE_WORDS / 4;
         let (first, rest) = pixels.split_at_checked(images.div_ceil(2) * IMAGE_WORDS * 4)?;
-        if first.is_empty() {
+        if first.is_empty() || images.div_ceil(2) > MOST_OF_HALF {
             return None;
         }
         let first = sent(first, &device);

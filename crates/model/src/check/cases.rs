@@ -197,7 +197,15 @@ fn residual_blocks() -> Vec<Case> {
             tape.result(tape.operations.projected_residual(x, &p, stride));
         })
     });
-    same.into_iter().chain(projected).collect()
+    let (x, _) = LARGE;
+    let large = Case::new("residual", format!("{x:?}"), move |tape| {
+        let weight = [x[1], x[1], 3, 3];
+        let p = [1, 2].map(|index| tape.normalised(index, weight));
+        let x = tape.image(x, false);
+        tape.result(tape.operations.residual(x, &p));
+    });
+    let all = same.into_iter().chain(projected);
+    all.chain([large.without_gradients()]).collect()
 }
 
 fn layers_with_biases() -> Vec<Case> {

@@ -27,6 +27,12 @@ pub fn settings(choice: &DeviceChoice) -> Vec<Setting> {
             environment,
         });
     };
+    if choice.backend == BackendName::Wgpu && choice.precision == Precision::Fast {
+        let exact = ["--precision", "exact"].map(str::to_owned);
+        let device = ["--device".to_owned(), choice.device.to_string()];
+        let own = [on(choice.backend), device, exact.clone()].concat();
+        add(exact.join(" "), own, None);
+    }
     if choice.backend.is_processor() {
         let mut own = on(choice.backend).to_vec();
         if choice.precision == Precision::Fast {
@@ -79,7 +85,7 @@ mod tests {
         for (backend, first) in [
             (BackendName::Ndarray, "--precision exact"),
             (BackendName::Flex, "--precision exact"),
-            (BackendName::Wgpu, "--backend ndarray"),
+            (BackendName::Wgpu, "--precision exact"),
         ] {
             let choice = DeviceChoice {
                 backend,

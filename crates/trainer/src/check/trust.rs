@@ -32,7 +32,7 @@ pub struct Subject {
     pub adapter: String,
     /// The driver and its version.
     pub driver: String,
-    /// This program's version and commit.
+    /// This program's version and commit, and how exactly it computes.
     pub program: String,
 }
 
@@ -45,7 +45,11 @@ impl Subject {
         Self {
             driver: drivers(&adapter, &adapters::list()),
             adapter,
-            program: format!("{} {commit}", env!("CARGO_PKG_VERSION")),
+            program: format!(
+                "{} {commit}, {}",
+                env!("CARGO_PKG_VERSION"),
+                choice.precision_name()
+            ),
         }
     }
 

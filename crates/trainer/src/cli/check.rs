@@ -20,10 +20,10 @@ use crate::progress::{self, Verbosity};
 #[command(args_override_self = true)]
 #[command(after_help = "Example: trainer check --backend wgpu --device discrete:0")]
 pub struct Check {
-    /// Checks this alone: an operation, a network, or `training`. May be repeated.
+    /// Checks this alone: an operation, a network, `batches` or `training`. May be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Checks every operation and the smallest network, as before a first training on an adapter.
+    /// Checks batches, every operation and the smallest network, as before a first training on an adapter.
     #[arg(long)]
     short: bool,
     /// Tries no other settings after a failure.

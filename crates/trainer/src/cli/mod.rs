@@ -75,12 +75,23 @@ pub fn command() -> clap::Command {
     Cli::command()
 }
 
+/// Ends the program at once with a last word, whatever it waits for.
+fn end_at_once(word: &str, code: i32) -> ! {
+    #[cfg(unix)]
+    crate::terminal::restore();
+    // A closed standard error takes no word.
+    let _ = writeln!(std::io::stderr(), "{word}");
+    std::process::exit(code);
+}
+
 /// Runs the program and gives its exit code: 0, 1 after an error, 2 for wrong usage, 130 after an
 /// interrupt.
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let common = &cli.common;
+    #[cfg(feature = "remote")]
+    remote::at_silence(|silence| end_at_once(&format!("error: {silence}"), 1));
     let outcome = remote::explained(|| match cli.command {
         None => cli.train.run(common),
         Some(Command::Train(command)) => command.run(common),

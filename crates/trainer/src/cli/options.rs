@@ -83,10 +83,10 @@ pub struct DeviceOptions {
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
     /// fast or exact; fast if absent. Fast convolves by Winograd's algorithm where it pays, with
-    /// rounding errors of 1e-6 of a value in place of 1e-7.
+    /// rounding errors of 1e-6 of a value in place of 1e-7 (on a GPU 1e-5 in place of 1e-6).
     #[arg(long, global = true, value_enum, value_name = "NAME")]
     precision: Option<PrecisionName>,
-    /// Trains on a GPU that computes wrongly by the short check before its first training.
+    /// Trains on a GPU that computes wrongly by the short check before its first training, or serves it.
     #[arg(long, global = true)]
     pub trust_device: bool,
 }
@@ -147,6 +147,28 @@ impl DeviceOptions {
         }
     }
 
+    /// The options that name where to compute, as they are typed, each with a space before it.
+    pub fn typed(&self) -> String {
+        let mut words = Vec::new();
+        if let Some(backend) = &self.backend {
+            words.extend(["--backend".to_owned(), backend.clone()]);
+        }
+        // Other commands compute on one device.
+        if let Some(device) = self.device.first().filter(|name| *name != "default") {
+            words.extend(["--device".to_owned(), device.clone()]);
+        }
+        if let Some(file) = &self.token_file {
+            words.extend([
+                "--token-file".to_owned(),
+                absolute(file).display().to_string(),
+            ]);
+        }
+        if words.is_empty() {
+            return String::new();
+        }
+        format!(" {}", shell::line(words.iter().map(String::as_str)))
+    }
+
     /// The token of the file that the options name.
     #[cfg(feature = "remote")]
     pub fn token(&self) -> Result<Option<Token>, RemoteError> {
@@ -183,7 +205,8 @@ impl DeviceOptions {
         if same_backend && options.token_file.is_none() {
             options.token_file.clone_from(&began.token_file);
         }
-        if options.precision.is_none() && began.precision == "exact" {
+        let is_remote = options.backend.as_deref() == Some(BackendName::Remote.name());
+        if options.precision.is_none() && began.precision == "exact" && !is_remote {
             options.precision = Some(PrecisionName::Exact);
             words.extend(["--precision", "exact"]);
         }
@@ -199,6 +222,9 @@ impl DeviceOptions {
         };
         if !backend.is_compiled_in() {
             return Err(DeviceError::NotCompiledIn(backend.name()));
+        }
+        if backend == BackendName::Remote && self.precision.is_some() {
+            return Err(DeviceError::OfWorker);
         }
         Ok(DeviceChoice {
             backend,

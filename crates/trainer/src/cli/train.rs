@@ -75,6 +75,7 @@ impl Train {
         }
         let recipe = self.recipe(&common.places.artifacts)?;
         let (device, going_on) = self.device(common)?;
+        let typed = device.typed();
         let mut devices = device.choices()?.into_iter();
         let device = devices.next().ok_or("no device was named")?;
         let options = TrainOptions {
@@ -104,7 +105,7 @@ impl Train {
             )
         } else {
             format!(
-                "test accuracy {}{}, trained with {:.0} images a second, in {path}\nnext: trainer eval --run {word}",
+                "test accuracy {}{}, trained with {:.0} images a second, in {path}\nnext: trainer eval --run {word}{typed}",
                 percent(result.test_accuracy.unwrap_or_default()),
                 result
                     .test_accuracy_tta
@@ -219,26 +220,18 @@ fn stop() -> std::io::Result<Arc<Stop>> {
         move || {
             let first = *asked.get_or_init(Instant::now);
             if first.elapsed() > SAME_SIGNAL {
-                exit(
+                super::end_at_once(
                     "ended at once, without saving first; the run goes on from its last checkpoint",
+                    130,
                 );
             }
             // What this says is held until the program has ended, so that no run begins meanwhile.
             if let Err(_not_begun) = stop.ask() {
-                exit("interrupted before the first step; no run was made");
+                super::end_at_once("interrupted before the first step; no run was made", 130);
             }
         }
     })?;
     Ok(stop)
-}
-
-/// Ends the program at once with a last word.
-fn exit(word: &str) -> ! {
-    #[cfg(unix)]
-    crate::terminal::restore();
-    // A closed standard error takes no word.
-    let _ = writeln!(std::io::stderr(), "{word}");
-    std::process::exit(130);
 }
 
 /// Burn puts an optimiser's loaded state on its default device first, which is a GPU where wgpu is

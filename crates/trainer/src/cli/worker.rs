@@ -52,7 +52,11 @@ impl Worker {
         let verbosity = common.verbosity.choice();
         // Those who compute here cannot check the device's driver themselves.
         trust::before_training(&choice, &device, common.device.trust_device, verbosity)?;
-        let about = remote::About::new(choice.backend.name(), choice.describe(&device));
+        let about = remote::About::new(
+            choice.backend.name(),
+            choice.describe(&device),
+            choice.computing(&device),
+        );
         let (end, ended) = tokio::sync::watch::channel(false);
         signals::on_end(move || {
             end.send_replace(true);

@@ -16,7 +16,7 @@ use burn::tensor::Device;
 use cpu_kernels::context::ContextError;
 use model::backend::{Precision, SettingsError};
 
-use crate::remote::{Address, RemoteError};
+use crate::remote::{Address, Computing, RemoteError};
 use adapters::AdapterError;
 pub use names::{BackendName, DeviceName, UnknownName};
 
@@ -29,7 +29,7 @@ pub struct DeviceChoice {
     pub device: DeviceName,
     /// Threads of the CPU kernels and of Burn's operations; every core where absent.
     pub threads: Option<usize>,
-    /// How exactly the CPU kernels convolve.
+    /// How exactly convolutions are computed.
     pub precision: Precision,
     /// The file with the token of a worker.
     pub token_file: Option<PathBuf>,
@@ -60,6 +60,12 @@ pub enum DeviceError {
     /// Gradients do not travel between workers.
     #[error("{0} workers were named, and a run computes on one; give `--device` once")]
     OneWorker(usize),
+    /// A worker computes as it was started.
+    #[error(
+        "a worker computes as it was started, with fast or exact precision; give `--precision` to `trainer worker`, \
+         and leave it out here"
+    )]
+    OfWorker,
     /// A worker's address for another backend.
     #[error("{0} is a worker's address: it is reached with `--backend remote`")]
     OnlyRemote(Address),
@@ -121,7 +127,7 @@ impl DeviceChoice {
             #[allow(deprecated)]
             BackendName::Ndarray => Ok(Device::ndarray()),
             BackendName::Flex => Ok(Device::flex()),
-            BackendName::Wgpu => adapter::open(&self.device),
+            BackendName::Wgpu => adapter::open(&self.device, self.precision),
             BackendName::Remote => self.open_worker(),
         }
     }
@@ -142,7 +148,7 @@ impl DeviceChoice {
             .then(|| model::backend::isa().name())
     }
 
-    /// How exactly the CPU kernels convolve, as `--precision` names it.
+    /// How exactly convolutions are computed, as `--precision` names it.
     #[must_use]
     pub fn precision_name(&self) -> &'static str {
         match self.precision {
@@ -157,9 +163,30 @@ impl DeviceChoice {
         match &self.device {
             #[cfg(feature = "remote")]
             DeviceName::Worker(address) => {
-                crate::remote::describe(device).unwrap_or_else(|| address.to_string())
+                let about = crate::remote::about(device);
+                about.map_or_else(
+                    || address.to_string(),
+                    |about| format!("{} on {}", about.backend, about.device),
+                )
             }
             _ => adapter::name(device).unwrap_or_else(crate::run::cpu_model),
+        }
+    }
+
+    /// How `device`, which this choice opened, computes: a worker says so itself.
+    #[must_use]
+    pub fn computing(&self, device: &Device) -> Computing {
+        #[cfg(feature = "remote")]
+        if self.backend == BackendName::Remote
+            && let Some(about) = crate::remote::about(device)
+        {
+            return about.computing;
+        }
+        let _ = device;
+        Computing {
+            precision: self.precision_name().to_owned(),
+            isa: self.kernel_isa().map(str::to_owned),
+            threads: self.threads(),
         }
     }
 
@@ -181,9 +208,9 @@ impl DeviceChoice {
 
 #[cfg(not(feature = "wgpu"))]
 mod adapter {
-    use super::{Device, DeviceError, DeviceName};
+    use super::{Device, DeviceError, DeviceName, Precision};
 
-    pub(super) fn open(_device: &DeviceName) -> Result<Device, DeviceError> {
+    pub(super) fn open(_device: &DeviceName, _precision: Precision) -> Result<Device, DeviceError> {
         Err(DeviceError::NotCompiledIn("wgpu"))
     }
 
@@ -199,13 +226,14 @@ mod adapter {
     use burn::tensor::wgpu::WgpuBackend;
 
     use super::adapters::{self, Adapter};
-    use super::{Device, DeviceError, DeviceName};
+    use super::{Device, DeviceError, DeviceName, Precision};
 
     pub(super) fn name(device: &Device) -> Option<String> {
         device.identity().map(|identity| identity.name)
     }
 
-    pub(super) fn open(name: &DeviceName) -> Result<Device, DeviceError> {
+    pub(super) fn open(name: &DeviceName, precision: Precision) -> Result<Device, DeviceError> {
+        model::backend::set_gpu_precision(precision);
         let kind = match name {
             DeviceName::Default => DeviceKind::DefaultDevice,
             DeviceName::Discrete(index) => DeviceKind::DiscreteGpu(*index),

@@ -14,18 +14,32 @@ pub struct About {
     pub backend: String,
     /// The device or adapter, as the backend names it.
     pub device: String,
+    /// How it computes.
+    pub computing: Computing,
+}
+
+/// How a device computes, for the record of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computing {
+    /// `fast` or `exact`.
+    pub precision: String,
+    /// The instruction set of the CPU kernels, where they compute.
+    pub isa: Option<String>,
+    /// Threads of the CPU kernels.
+    pub threads: usize,
 }
 
 impl About {
     /// This program with a device.
     #[must_use]
-    pub fn new(backend: &str, device: String) -> Self {
+    pub fn new(backend: &str, device: String, computing: Computing) -> Self {
         let commit = option_env!("TRAINER_GIT_COMMIT").unwrap_or("unknown");
         Self {
             program: format!("{} of commit {commit}", env!("CARGO_PKG_VERSION")),
             burn: crate::run::BURN.to_owned(),
             backend: backend.to_owned(),
             device,
+            computing,
         }
     }
 
@@ -33,5 +47,16 @@ impl About {
     #[must_use]
     pub fn versions(&self) -> String {
         format!("version {} with Burn {}", self.program, self.burn)
+    }
+
+    /// The versions of this program.
+    #[must_use]
+    pub fn our_versions() -> String {
+        let nothing = Computing {
+            precision: String::new(),
+            isa: None,
+            threads: 0,
+        };
+        Self::new("", String::new(), nothing).versions()
     }
 }

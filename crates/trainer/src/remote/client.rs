@@ -51,15 +51,16 @@ pub fn connect(address: &Address, token: Option<&Token>) -> Result<Device, Remot
     let about = about.map_err(|error| no_worker(error.to_string()))?;
     let theirs: About = serde_json::from_str(&about)
         .map_err(|error| no_worker(format!("its greeting cannot be read: {error}")))?;
-    let ours = About::new("", String::new());
-    if theirs.versions() != ours.versions() {
+    let ours = About::our_versions();
+    if theirs.versions() != ours {
         return Err(RemoteError::Version {
             address: address.clone(),
             theirs: theirs.versions(),
-            ours: ours.versions(),
+            ours,
         });
     }
     opened().push((address.clone(), device.clone()));
+    super::watch::watch(address.clone());
     hold_panics_of_losses_back();
     Ok(device)
 }
@@ -83,12 +84,11 @@ fn hold_panics_of_losses_back() {
     });
 }
 
-/// What a worker's device is, for records; nothing where the worker does not say so any more.
+/// What a worker says of itself, for records; nothing where it does not say so any more.
 #[must_use]
-pub fn describe(device: &Device) -> Option<String> {
+pub fn about(device: &Device) -> Option<About> {
     let about = model::backend::remote::about(device).ok()?;
-    let about: About = serde_json::from_str(&about).ok()?;
-    Some(format!("{} on {}", about.backend, about.device))
+    serde_json::from_str(&about).ok()
 }
 
 /// A worker of this process that is gone, as an error to report in place of what followed from it.

@@ -6,14 +6,16 @@
 //! | `about` | what a worker says of itself before the first tensor |
 //! | `client` | the side that trains |
 //! | `worker` | the side that computes |
+//! | `watch` | finds out whether a worker has fallen silent |
 //! | `local` | workers of tests |
 
-#[cfg(feature = "remote")]
 mod about;
 #[cfg(feature = "remote")]
 mod client;
 #[cfg(all(test, feature = "remote"))]
 pub(crate) mod local;
+#[cfg(feature = "remote")]
+mod watch;
 #[cfg(feature = "remote")]
 mod worker;
 
@@ -25,8 +27,11 @@ use std::str::FromStr;
 
 #[cfg(feature = "remote")]
 pub use about::About;
+pub use about::Computing;
 #[cfg(feature = "remote")]
-pub use client::{connect, describe, lost};
+pub use client::{about, connect, lost};
+#[cfg(feature = "remote")]
+pub use watch::at_silence;
 #[cfg(feature = "remote")]
 pub use worker::{Worker, WorkerError};
 
@@ -181,6 +186,15 @@ pub enum RemoteError {
         theirs: String,
         /// This program's versions.
         ours: String,
+    },
+    /// Nothing comes back any more, and no connection broke.
+    #[error(
+        "the worker at {address} has fallen silent: its machine sleeps, it was stopped, or the line to it is \
+         broken; go on from the last checkpoint with `trainer train --resume` when it answers again"
+    )]
+    Silent {
+        /// Where it was.
+        address: Address,
     },
     /// The connection is gone in the middle of the work.
     #[error(

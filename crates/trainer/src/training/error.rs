@@ -267,6 +267,14 @@ impl TrainError {
         }
     }
 
+    /// What failed while batches of `batch_size` images were computed, as a user may read it.
+    pub(crate) fn at_batch(self, batch_size: usize) -> Self {
+        match self {
+            Self::Device(reason) => Self::of_reason(reason, batch_size, Self::Device),
+            other => other,
+        }
+    }
+
     pub(crate) fn device(reason: impl std::fmt::Debug) -> Self {
         Self::Device(format!("{reason:?}"))
     }

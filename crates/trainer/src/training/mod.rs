@@ -134,6 +134,7 @@ pub fn train(
         first: device,
         replicas,
         names,
+        computing,
     } = Devices::open(options, recipe.batch_size)?;
     let resumed = options
         .resume
@@ -165,6 +166,7 @@ pub fn train(
     };
     let idle = roles::idle(&recipe.groups, &network, &recipe.network);
     stop.begin();
+    let on = (names, computing);
     let (folder, _lock, checkpoint, mut remarks) = match resumed {
         Some(resumed) => {
             let step = (resumed.checkpoint.as_ref()).map_or(0, |found| found.manifest.record.steps);
@@ -172,7 +174,7 @@ pub fn train(
                 checkpoint.check(&identity)?;
             }
             // The record first: weights are removed only once the run is sure to go on.
-            let note = start::note_resumption(&resumed.folder, recipe, options, names, &data, step)
+            let note = start::note_resumption(&resumed.folder, recipe, options, on, &data, step)
                 .map_err(TrainError::before_the_first_step)?;
             resumed.folder.reopen()?;
             let mut remarks = resumed.remarks;
@@ -190,7 +192,7 @@ pub fn train(
                     .iter()
                     .for_each(|remark| options.verbosity.warn(remark));
             }
-            let folder = start::start_folder(recipe, options, names, &data, initial)?;
+            let folder = start::start_folder(recipe, options, on, &data, initial)?;
             let lock =
                 RunLock::take(&folder).map_err(|error| start::undone(&folder, error.into()))?;
             (folder, lock, None, remarks)

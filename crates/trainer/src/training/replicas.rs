@@ -11,6 +11,7 @@ use super::gradient::{self, Sum};
 use super::{Batch, Classifier, TrainError, TrainOptions};
 use crate::check::trust;
 use crate::device::DeviceChoice;
+use crate::remote::Computing;
 
 /// The devices of a run.
 pub struct Devices {
@@ -20,6 +21,8 @@ pub struct Devices {
     pub replicas: Replicas,
     /// The names of all of them, for records.
     pub names: String,
+    /// How the first one computes.
+    pub computing: Computing,
 }
 
 impl Devices {
@@ -38,6 +41,7 @@ impl Devices {
         };
         let first = open(&options.device)?;
         let mut names = options.device.describe(&first);
+        let computing = options.device.computing(&first);
         let mut opened = vec![(&options.device, first.clone())];
         for choice in &options.others {
             let known = opened.iter().find(|(other, _)| *other == choice);
@@ -55,6 +59,7 @@ impl Devices {
             first,
             replicas,
             names,
+            computing,
         })
     }
 }

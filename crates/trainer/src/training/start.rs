@@ -20,13 +20,14 @@ use super::tables::Tables;
 use super::{Classifier, Run, Schedule, TrainError, TrainOptions, optimizer};
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
+use crate::remote::Computing;
 use crate::run::{self, Environment, Event, InitialWeights, Resumption, RunFolder};
 
 /// Makes the run's folder, the last thing before training starts.
 pub(super) fn start_folder(
     recipe: &Recipe,
     options: &TrainOptions,
-    device: String,
+    device: (String, Computing),
     data: &Data,
     initial_weights: Option<InitialWeights>,
 ) -> Result<RunFolder, TrainError> {
@@ -53,11 +54,12 @@ pub(super) fn undone(folder: &RunFolder, error: TrainError) -> TrainError {
 fn environment(
     recipe: &Recipe,
     options: &TrainOptions,
-    device: String,
+    device: (String, Computing),
     data: &Data,
     initial_weights: Option<InitialWeights>,
     now: SystemTime,
 ) -> Environment {
+    let (device, computing) = device;
     Environment {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         git_commit: option_env!("TRAINER_GIT_COMMIT").map(str::to_owned),
@@ -70,9 +72,9 @@ fn environment(
             .map(|choice| choice.device.to_string())
             .collect(),
         token_file: options.device.token_file.clone(),
-        precision: options.device.precision_name().to_owned(),
-        isa: options.device.kernel_isa().map(str::to_owned),
-        threads: options.device.threads(),
+        precision: computing.precision,
+        isa: computing.isa,
+        threads: computing.threads,
         cpu: run::cpu_model(),
         os: std::env::consts::OS.to_owned(),
         arch: std::env::consts::ARCH.to_owned(),
@@ -98,7 +100,7 @@ pub(super) fn note_resumption(
     folder: &RunFolder,
     recipe: &Recipe,
     options: &TrainOptions,
-    device: String,
+    device: (String, Computing),
     data: &Data,
     step: u64,
 ) -> Result<Option<String>, TrainError> {
@@ -119,14 +121,15 @@ pub(super) fn note_resumption(
             )),
         ),
     };
+    let (device, computing) = device;
     environment.resumptions.push(Resumption {
         step,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         backend: options.device.backend.name().to_owned(),
         device,
-        precision: options.device.precision_name().to_owned(),
-        isa: options.device.kernel_isa().map(str::to_owned),
-        threads: options.device.threads(),
+        precision: computing.precision,
+        isa: computing.isa,
+        threads: computing.threads,
         command: std::env::args().collect(),
         started: Environment::timestamp(SystemTime::now()),
     });

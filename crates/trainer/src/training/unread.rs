@@ -18,7 +18,7 @@ use crate::run::CLASSES;
 /// How long a batch's figures may wait to be read.
 const EVERY: Duration = Duration::from_millis(50);
 
-/// The most batches that may wait: a device that takes longer for a batch than it takes to ask for
+/// The most batches that may wait, beside those that a worker was asked for: a device that takes longer for a batch than it takes to ask for
 /// it would otherwise fall ever further behind.
 const MOST: usize = 32;
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use serde_json::Value;
-use trainer::remote::{self, About};
+use trainer::remote::{self, About, Computing};
 
 use super::resume::last_step;
 use super::start::assert_one_message;
@@ -277,7 +277,12 @@ fn an_absent_worker_a_wrong_token_and_another_program_are_each_named_and_no_run_
 fn a_worker_of_another_version_is_refused_with_both_versions() {
     let artifacts = tempfile::tempdir().unwrap();
     let place: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let ours = About::new("flex", "a processor".to_owned());
+    let computing = Computing {
+        precision: "fast".to_owned(),
+        isa: None,
+        threads: 1,
+    };
+    let ours = About::new("flex", "a processor".to_owned(), computing);
     let program_differs = About {
         program: "0.0.1 of commit abc".to_owned(),
         ..ours.clone()
@@ -373,4 +378,60 @@ fn what_names_no_worker_or_several_is_refused_with_the_way_out() {
         });
         assert!(message.contains(words), "{message}");
     }
+}
+
+/// A signal to a worker's process.
+#[cfg(unix)]
+fn signal(worker: &Worker, name: &str) {
+    let sent = Command::new("kill")
+        .args([name, &worker.child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(sent.success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_worker_that_falls_silent_ends_the_run_with_one_error_and_the_run_goes_on_when_it_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let worker = Worker::start(folder, &[]);
+    let mut child = train(folder, &worker, &OFTEN)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !folder.join("latest").exists() || last_step(&latest(folder)) < 4 {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended early");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    signal(&worker, "-STOP");
+    let start = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    let message = failed_soon(start, &output);
+    assert!(message.contains("has fallen silent"), "{message}");
+    signal(&worker, "-CONT");
+    let run = latest(folder);
+    let before = last_step(&run);
+    let output = resume(folder).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(last_step(&run) > before);
+}
+
+#[test]
+fn how_a_worker_computes_is_its_own_affair_and_stands_in_the_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let worker = Worker::start(folder, &["--precision", "exact", "--threads", "1"]);
+    let message = refused(train(folder, &worker, &["--precision", "exact"]));
+    assert!(message.contains("computes as it was started"), "{message}");
+    let output = train(folder, &worker, &["--epochs", "1"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let environment = fs::read_to_string(latest(folder).join("environment.json")).unwrap();
+    let environment: Value = serde_json::from_str(&environment).unwrap();
+    assert_eq!(environment["precision"], "exact");
+    assert_eq!(environment["threads"], 1);
+    let said = text(&output.stdout);
+    let next = format!("--backend remote --device {}", worker.url);
+    assert!(said.contains(&next), "{said}");
 }

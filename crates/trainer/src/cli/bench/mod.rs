@@ -37,7 +37,7 @@ pub struct Bench {
     #[arg(long, value_name = "NAME", default_value = "resnet20")]
     network: String,
     /// Images in a batch.
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u32).range(1..=65_535))]
     batch: u32,
     /// What to measure.
     #[arg(long, value_enum, default_value = "train")]
@@ -52,7 +52,7 @@ pub struct Bench {
     #[arg(long, conflicts_with = "batch")]
     find_batch: bool,
     /// The largest batch to try.
-    #[arg(long, value_name = "N", default_value_t = 4096, requires = "find_batch", value_parser = clap::value_parser!(u32).range(1..=65_536))]
+    #[arg(long, value_name = "N", default_value_t = 4096, requires = "find_batch", value_parser = clap::value_parser!(u32).range(1..=65_535))]
     limit: u32,
     /// Address space of a trial in MiB: more counts as too much. For CPU backends, on Unix.
     #[arg(long, value_name = "MIB", requires = "find_batch")]
@@ -102,29 +102,13 @@ impl Bench {
         let choice = common.device.choice()?;
         let device = choice.open()?;
         let batch = self.batch as usize;
-        let mut step = self.step(kind, batch, &device)?;
-        // The first step makes buffers; steps that take long need no more to warm up.
-        let first = timed(&mut step, 1, &device)?.seconds;
-        if first < self.seconds {
-            timed(&mut step, 2, &device)?;
-        }
-        let once = timed(&mut step, 1, &device)?.seconds;
-        let rounds = if once < self.seconds { ROUNDS } else { 1 };
-        let steps = (self.seconds / rounds as f64 / once).ceil().max(1.0) as usize;
-        let mut rates = Vec::with_capacity(rounds);
-        for _ in 0..rounds {
-            rates.push((batch * steps) as f64 / timed(&mut step, steps, &device)?.seconds);
-        }
-        rates.sort_by(f64::total_cmp);
+        let asks = !choice.backend.is_processor();
+        let measured = self.measure(kind, batch, &device, asks);
+        let Measured { rates, host } = measured.map_err(|error| error.at_batch(batch))?;
         let (Some(least), Some(most)) = (rates.first(), rates.last()) else {
             return Err("nothing was measured".into());
         };
-        let median = rates.get(rounds / 2).copied().unwrap_or_default();
-        let host = if choice.backend.is_processor() {
-            None
-        } else {
-            Some(host_seconds(&mut step, &device)?)
-        };
+        let median = rates.get(rates.len() / 2).copied().unwrap_or_default();
         let mode = self.mode.name();
         if common.json {
             println!(
@@ -152,6 +136,32 @@ impl Bench {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Measures rounds of steps, and where the host `asks` another device, how long it is busy with one.
+    fn measure(
+        &self,
+        kind: NetworkKind,
+        batch: usize,
+        device: &Device,
+        asks: bool,
+    ) -> Result<Measured, TrainError> {
+        let mut step = self.step(kind, batch, device)?;
+        // The first step makes buffers; steps that take long need no more to warm up.
+        let first = timed(&mut step, 1, device)?.seconds;
+        if first < self.seconds {
+            timed(&mut step, 2, device)?;
+        }
+        let once = timed(&mut step, 1, device)?.seconds;
+        let rounds = if once < self.seconds { ROUNDS } else { 1 };
+        let steps = (self.seconds / rounds as f64 / once).ceil().max(1.0) as usize;
+        let mut rates = Vec::with_capacity(rounds);
+        for _ in 0..rounds {
+            rates.push((batch * steps) as f64 / timed(&mut step, steps, device)?.seconds);
+        }
+        rates.sort_by(f64::total_cmp);
+        let host = asks.then(|| host_seconds(&mut step, device)).transpose()?;
+        Ok(Measured { rates, host })
     }
 
     /// Finds the largest batch that fits, and prints what each one tried gave.
@@ -258,6 +268,14 @@ impl Bench {
 
 /// What a step came to: its logits, or its loss.
 type Step = Result<Option<Tensor<2>>, TrainError>;
+
+/// What was measured.
+struct Measured {
+    /// Images a second of each round, the least first.
+    rates: Vec<f64>,
+    /// Seconds for which the host is busy with a step.
+    host: Option<f64>,
+}
 
 /// What steps took.
 struct Timed {
