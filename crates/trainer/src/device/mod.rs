@@ -15,8 +15,9 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use cpu_kernels::context::ContextError;
 use model::backend::{Precision, SettingsError};
+use serde::{Deserialize, Serialize};
 
-use crate::remote::{Address, Computing, RemoteError};
+use crate::remote::{Address, RemoteError};
 use adapters::AdapterError;
 pub use names::{BackendName, DeviceName, UnknownName};
 
@@ -33,6 +34,17 @@ pub struct DeviceChoice {
     pub precision: Precision,
     /// The file with the token of a worker.
     pub token_file: Option<PathBuf>,
+}
+
+/// How a device computes, for the record of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Computing {
+    /// `fast` or `exact`.
+    pub precision: String,
+    /// The instruction set of the CPU kernels, where they compute.
+    pub isa: Option<String>,
+    /// Threads of the CPU kernels.
+    pub threads: usize,
 }
 
 /// A device could not be had.

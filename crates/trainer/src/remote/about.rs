@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::Computing;
+
 /// A worker's versions and device. Two sides that differ in a version may disagree on what an operation
 /// is, so that both are compared before anything else is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,17 +18,6 @@ pub struct About {
     pub device: String,
     /// How it computes.
     pub computing: Computing,
-}
-
-/// How a device computes, for the record of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Computing {
-    /// `fast` or `exact`.
-    pub precision: String,
-    /// The instruction set of the CPU kernels, where they compute.
-    pub isa: Option<String>,
-    /// Threads of the CPU kernels.
-    pub threads: usize,
 }
 
 impl About {

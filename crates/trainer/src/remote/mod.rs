@@ -9,6 +9,7 @@
 //! | `watch` | finds out whether a worker has fallen silent |
 //! | `local` | workers of tests |
 
+#[cfg(feature = "remote")]
 mod about;
 #[cfg(feature = "remote")]
 mod client;
@@ -27,7 +28,6 @@ use std::str::FromStr;
 
 #[cfg(feature = "remote")]
 pub use about::About;
-pub use about::Computing;
 #[cfg(feature = "remote")]
 pub use client::{about, connect, lost};
 #[cfg(feature = "remote")]

@@ -10,8 +10,7 @@ use burn_train::{ClassificationOutput, TrainOutput};
 use super::gradient::{self, Sum};
 use super::{Batch, Classifier, TrainError, TrainOptions};
 use crate::check::trust;
-use crate::device::DeviceChoice;
-use crate::remote::Computing;
+use crate::device::{Computing, DeviceChoice};
 
 /// The devices of a run.
 pub struct Devices {

@@ -18,9 +18,9 @@ use super::session::Session;
 use super::strategy::lock;
 use super::tables::Tables;
 use super::{Classifier, Run, Schedule, TrainError, TrainOptions, optimizer};
+use crate::device::Computing;
 use crate::progress::Verbosity;
 use crate::recipe::Recipe;
-use crate::remote::Computing;
 use crate::run::{self, Environment, Event, InitialWeights, Resumption, RunFolder};
 
 /// Makes the run's folder, the last thing before training starts.

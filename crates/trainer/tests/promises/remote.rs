@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use serde_json::Value;
-use trainer::remote::{self, About, Computing};
+use trainer::device::Computing;
+use trainer::remote::{self, About};
 
 use super::resume::last_step;
 use super::start::assert_one_message;
