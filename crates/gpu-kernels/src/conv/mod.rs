@@ -396,8 +396,10 @@ pub fn weight_gradient<'a>(
     let sizes = forward_sizes(shape);
     if winograd::pays(&sizes, &shape.forward_window()) {
         let points = Points::new(client, &sizes);
-        let gradient = winograd::weight_gradient(client, x.into(), dy, sizes, &points);
-        return Parts::new(client, gradient, 1);
+        if winograd::gradient_fits(client, &sizes, &points) {
+            let gradient = winograd::weight_gradient(client, x.into(), dy, sizes, &points);
+            return Parts::new(client, gradient, 1);
+        }
     }
     let (tile, cubes) = WeightTile::chosen(client, shape);
     weight_gradient_with(client, x, dy, shape, tile, cubes)

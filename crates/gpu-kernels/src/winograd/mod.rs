@@ -348,6 +348,17 @@ fn gather(
     }
 }
 
+/// Parts of the gradient by the weights that a buffer holds.
+fn most_parts(client: &Client, from: usize, to: usize) -> usize {
+    let most = client.properties().memory.max_page_size / (POINTS * from * to * 4) as u64;
+    usize::try_from(most).unwrap_or(usize::MAX)
+}
+
+/// Whether a buffer holds a part of the gradient by the weights for each group of images.
+pub(crate) fn gradient_fits(client: &Client, sizes: &[usize; 8], points: &Points) -> bool {
+    Group::all(sizes, points.at_once).len() <= most_parts(client, sizes[3], sizes[6])
+}
+
 /// The gradient of a convolution by its weights, `[out_channels, in_channels, 3, 3]`. `of` are the sizes
 /// forward.
 pub(crate) fn weight_gradient(
@@ -362,7 +373,8 @@ pub(crate) fn weight_gradient(
     let groups = Group::all(&of, points.at_once);
     let block = points.gradient;
     let blocks = from.div_ceil(block.rows) * to.div_ceil(block.columns);
-    let wanted = ENOUGH_CUBES.div_ceil(POINTS * blocks);
+    let held = (most_parts(client, from, to) / groups.len()).max(1);
+    let wanted = ENOUGH_CUBES.div_ceil(POINTS * blocks).min(held);
     let per_part = |group: &Group| group.tiles().div_ceil(wanted).max(4 * block.chunk);
     let parts_of = |group: &Group| group.tiles().div_ceil(per_part(group));
     let all = groups.iter().map(parts_of).sum::<usize>();
