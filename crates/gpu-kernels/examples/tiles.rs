@@ -13,7 +13,7 @@ use cubecl::prelude::*;
 use gpu_kernels::Buffer;
 use gpu_kernels::conv::{
     After, Shape, Tile, WeightTile, convolve, convolve_at_points, convolve_back,
-    convolve_back_with, convolve_with, weight_gradient, weight_gradient_at_points,
+    convolve_back_with, convolve_with, points, weight_gradient, weight_gradient_at_points,
     weight_gradient_with,
 };
 use gpu_kernels::winograd::{Block, Points};
@@ -134,7 +134,7 @@ impl Layer {
     /// Blocks of products at the points.
     fn blocks(&self, client: &Client) -> Outcome<()> {
         let (x, weight, dy, shape) = (&self.x, &self.weight, &self.dy, &self.shape);
-        let chosen = shape.points(client, false);
+        let chosen = points(client, shape, false);
         let (mut of_y, mut of_dw) = (Vec::new(), Vec::new());
         for (rows, columns) in [(128, 128), (64, 128), (128, 64), (64, 64)] {
             for (unit_rows, unit_columns) in [(8, 8), (8, 4), (4, 8)] {
@@ -151,16 +151,15 @@ impl Layer {
                     if !(64..=256).contains(&block.units()) {
                         continue;
                     }
-                    let points = Points {
+                    let cut = Points {
                         product: block,
                         gradient: block,
                         ..chosen
                     };
                     let how = format!("{block:?}");
-                    let y =
-                        || convolve_at_points(client, x, weight, After::NOTHING, shape, &points);
+                    let y = || convolve_at_points(client, x, weight, After::NOTHING, shape, &cut);
                     of_y.push((seconds(client, y)?, how.clone()));
-                    let dw = || weight_gradient_at_points(client, x, dy, shape, &points);
+                    let dw = || weight_gradient_at_points(client, x, dy, shape, &cut);
                     of_dw.push((seconds(client, dw)?, how));
                 }
             }

@@ -10,8 +10,8 @@ use cubecl::prelude::*;
 
 use super::after::{After, finish};
 use super::read::{load, load_weight};
+use super::shape::{Input, Sizes, Window, sizes};
 use super::tile::Tile;
-use super::{Input, Sizes, SizesLaunch, Window};
 use crate::activation::Activation;
 use crate::moments::PART;
 use crate::{Buffer, Quad, width, write};
@@ -401,29 +401,6 @@ fn at_most(value: usize, #[comptime] limit: usize) -> usize {
         least = limit.runtime();
     }
     least
-}
-
-pub(crate) fn sizes(of: [usize; 8]) -> SizesLaunch {
-    let [
-        batch,
-        height,
-        width,
-        in_channels,
-        out_height,
-        out_width,
-        out_channels,
-        padding,
-    ] = of.map(|n| n as u32);
-    SizesLaunch::new(
-        batch,
-        height,
-        width,
-        in_channels,
-        out_height,
-        out_width,
-        out_channels,
-        padding,
-    )
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -2,194 +2,32 @@
 //!
 //! | file | what it holds |
 //! | --- | --- |
-//! | here | shapes, what goes in, and the operations |
+//! | here | the operations, and the way that suits each |
+//! | `shape` | what is convolved |
 //! | `read` | how the kernels read it |
 //! | `after` | what follows |
 //! | `forward` | the kernel forward, and backward by the input |
 //! | `weights` | the kernel backward by the weights |
 //! | `tile` | how their work is cut |
 
-mod after;
+pub(crate) mod after;
 mod forward;
-mod read;
+pub(crate) mod read;
+pub(crate) mod shape;
 mod tile;
 mod weights;
 
 use cubecl::prelude::*;
 
-pub(crate) use after::finish;
 pub use after::{After, Around};
-pub(crate) use forward::sizes;
-pub(crate) use read::{load, load_weight};
+pub use shape::{Input, Shape, Window};
 pub use tile::{Tile, WeightTile};
 
+use self::shape::{backward_sizes, forward_sizes, sizes};
 use crate::moments::{self, Moments};
 use crate::rows::Parts;
 use crate::winograd::{self, Points};
 use crate::{Buffer, width};
-
-/// A square window of filters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-pub struct Window {
-    /// Its height and width.
-    pub size: usize,
-    /// Pixels from one place to the next.
-    pub stride: usize,
-    /// The input is spread by so much, with zeros between its pixels.
-    pub spread: usize,
-    /// Filters are turned by half a turn, and their inputs and outputs change places.
-    pub flipped: bool,
-}
-
-#[derive(CubeLaunch, CubeType, Clone, Copy)]
-pub(crate) struct Sizes {
-    pub batch: u32,
-    pub height: u32,
-    pub width: u32,
-    pub in_channels: u32,
-    pub out_height: u32,
-    pub out_width: u32,
-    pub out_channels: u32,
-    pub padding: u32,
-}
-
-impl Window {
-    /// Three by three taps at every pixel.
-    pub(crate) const PLAIN: Self = Self {
-        size: 3,
-        stride: 1,
-        spread: 1,
-        flipped: false,
-    };
-
-    /// How many rows of the input `length` rows of a tile need.
-    pub(crate) fn halo(&self, length: usize) -> usize {
-        if self.spread > 1 {
-            length - 1 + self.size.div_ceil(self.spread)
-        } else {
-            (length - 1) * self.stride + self.size
-        }
-    }
-}
-
-/// The input of a convolution.
-#[derive(Clone, Copy, Debug)]
-pub struct Input<'a> {
-    /// `[batch, height, width, channels]`.
-    pub images: &'a Buffer,
-    /// Scales and shifts, `[2 * channels]`, that normalise the images before a rectifier; without them
-    /// the images are taken as they are.
-    pub affine: Option<&'a Buffer>,
-}
-
-impl<'a> From<&'a Buffer> for Input<'a> {
-    fn from(images: &'a Buffer) -> Self {
-        Self {
-            images,
-            affine: None,
-        }
-    }
-}
-
-/// A convolution's shape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// Images.
-    pub batch: usize,
-    /// Rows of the input.
-    pub height: usize,
-    /// Columns of the input.
-    pub width: usize,
-    /// Channels of the input.
-    pub in_channels: usize,
-    /// Channels of the output.
-    pub out_channels: usize,
-    /// Height and width of the filters.
-    pub size: usize,
-    /// Pixels from one place of a filter to the next.
-    pub stride: usize,
-    /// Rows and columns of zeros around the input; fewer than `size`.
-    pub padding: usize,
-}
-
-impl Shape {
-    /// How [`convolve`] cuts a large convolution of three by three taps, or [`convolve_back`].
-    #[must_use]
-    pub fn points(&self, client: &Client, back: bool) -> Points {
-        Points::new(
-            client,
-            &if back {
-                backward_sizes(self)
-            } else {
-                forward_sizes(self)
-            },
-        )
-    }
-    fn out(&self, length: usize) -> usize {
-        (length + 2 * self.padding - self.size) / self.stride + 1
-    }
-    /// Rows of the output.
-    #[must_use]
-    pub fn out_height(&self) -> usize {
-        self.out(self.height)
-    }
-    /// Columns of the output.
-    #[must_use]
-    pub fn out_width(&self) -> usize {
-        self.out(self.width)
-    }
-    fn in_length(&self) -> usize {
-        self.batch * self.height * self.width * self.in_channels
-    }
-    fn out_length(&self) -> usize {
-        self.batch * self.out_height() * self.out_width() * self.out_channels
-    }
-    fn forward_window(&self) -> Window {
-        Window {
-            size: self.size,
-            stride: self.stride,
-            spread: 1,
-            flipped: false,
-        }
-    }
-    fn backward_window(&self) -> Window {
-        Window {
-            size: self.size,
-            stride: 1,
-            spread: self.stride,
-            flipped: true,
-        }
-    }
-}
-
-/// Sizes in the order of [`Sizes`].
-fn forward_sizes(s: &Shape) -> [usize; 8] {
-    [
-        s.batch,
-        s.height,
-        s.width,
-        s.in_channels,
-        s.out_height(),
-        s.out_width(),
-        s.out_channels,
-        s.padding,
-    ]
-}
-
-/// As [`forward_sizes`], for the convolution that takes gradients by outputs to gradients by inputs.
-fn backward_sizes(s: &Shape) -> [usize; 8] {
-    let padding = s.size - 1 - s.padding;
-    [
-        s.batch,
-        s.out_height(),
-        s.out_width(),
-        s.out_channels,
-        s.height,
-        s.width,
-        s.in_channels,
-        padding,
-    ]
-}
 
 /// The way that suits a convolution.
 #[allow(clippy::too_many_arguments)]
@@ -210,6 +48,16 @@ fn launch(
         let tile = Tile::new(client, &of, &window);
         forward::launch(client, x, weight, y, after, moments, of, tile, window);
     }
+}
+
+/// How [`convolve`] cuts a large convolution of three by three taps, or [`convolve_back`].
+#[must_use]
+pub fn points(client: &Client, shape: &Shape, back: bool) -> Points {
+    let sizes = match back {
+        true => backward_sizes(shape),
+        false => forward_sizes(shape),
+    };
+    Points::new(client, &sizes)
 }
 
 /// `after(x * weight)`: `x` of `[batch, height, width, in_channels]`, `weight` of
@@ -438,7 +286,7 @@ pub fn weight_gradient_with<'a>(
             x.affine.map(|affine| affine.argument(of)).into(),
             dy.argument(width(shape.out_channels)),
             partial.argument(1),
-            forward::sizes(forward_sizes(shape)),
+            sizes(forward_sizes(shape)),
             per_cube as u32,
             tile,
             window,

@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::{Sizes, Window};
+use super::shape::{Sizes, Window};
 use crate::{Quad, read};
 
 /// Four channels of a pixel of the input, which `affine` normalises and a rectifier follows where there

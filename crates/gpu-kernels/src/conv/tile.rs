@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use super::{Shape, Window};
+use super::shape::{Shape, Window, backward_sizes, forward_sizes};
 
 /// How the work of a convolution is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -47,10 +47,10 @@ impl Tile {
     #[must_use]
     pub fn chosen(client: &Client, shape: &Shape, back: bool) -> Self {
         if back {
-            let sizes = super::backward_sizes(shape);
+            let sizes = backward_sizes(shape);
             Self::new(client, &sizes, &shape.backward_window())
         } else {
-            let sizes = super::forward_sizes(shape);
+            let sizes = forward_sizes(shape);
             Self::new(client, &sizes, &shape.forward_window())
         }
     }

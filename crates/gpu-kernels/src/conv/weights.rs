@@ -7,8 +7,8 @@
 use cubecl::prelude::*;
 
 use super::read::load;
+use super::shape::{Sizes, Window};
 use super::tile::WeightTile;
-use super::{Sizes, Window};
 use crate::Quad;
 
 #[cube(launch_unchecked)]

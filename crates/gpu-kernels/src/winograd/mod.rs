@@ -23,7 +23,8 @@ pub use product::Block;
 use transform::{GATHER_UNITS, TilesLaunch};
 
 use crate::Buffer;
-use crate::conv::{After, Input, Window, sizes as launch_sizes};
+use crate::conv::after::After;
+use crate::conv::shape::{Input, Window, sizes as launch_sizes};
 use crate::rows::elementwise;
 
 /// Pixels of a tile's side, of the output.

@@ -8,7 +8,9 @@ use cubecl::prelude::*;
 
 use super::{OUT, POINTS, SIDE, TAPS};
 use crate::activation::Activation;
-use crate::conv::{Sizes, Window, finish, load, load_weight};
+use crate::conv::after::finish;
+use crate::conv::read::{load, load_weight};
+use crate::conv::shape::{Sizes, Window};
 use crate::moments::PART;
 use crate::{Quad, write};
 

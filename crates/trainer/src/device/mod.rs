@@ -4,10 +4,12 @@
 //! | file | what it holds |
 //! | --- | --- |
 //! | here | a device, opened |
+//! | `computing` | how one computes |
 //! | `names` | the names of backends and devices |
 //! | `adapters` | what the graphics drivers of this machine offer |
 
 pub mod adapters;
+pub mod computing;
 mod names;
 
 use std::path::PathBuf;
@@ -15,10 +17,10 @@ use std::path::PathBuf;
 use burn::tensor::Device;
 use cpu_kernels::context::ContextError;
 use model::backend::{Precision, SettingsError};
-use serde::{Deserialize, Serialize};
 
 use crate::remote::{Address, RemoteError};
 use adapters::AdapterError;
+pub use computing::Computing;
 pub use names::{BackendName, DeviceName, UnknownName};
 
 /// The device of a command.
@@ -34,17 +36,6 @@ pub struct DeviceChoice {
     pub precision: Precision,
     /// The file with the token of a worker.
     pub token_file: Option<PathBuf>,
-}
-
-/// How a device computes, for the record of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Computing {
-    /// `fast` or `exact`.
-    pub precision: String,
-    /// The instruction set of the CPU kernels, where they compute.
-    pub isa: Option<String>,
-    /// Threads of the CPU kernels.
-    pub threads: usize,
 }
 
 /// A device could not be had.

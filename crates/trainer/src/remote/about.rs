@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::Computing;
+use crate::device::computing::Computing;
 
 /// A worker's versions and device. Two sides that differ in a version may disagree on what an operation
 /// is, so that both are compared before anything else is asked.
