@@ -147,14 +147,10 @@ pub struct AdamWStep {
 }
 
 impl AdamWStep {
-    /// What the means have of gradients at the step `time`, counted from 1.
+    /// What means that keep so much have of gradients at the step `time`, counted from 1.
     #[must_use]
-    pub fn at(self, time: usize) -> Self {
-        let share = |beta: f32| (1.0 - f64::from(beta).powf(time as f64)) as f32;
-        Self {
-            shares: [share(self.beta1), share(self.beta2)],
-            ..self
-        }
+    pub fn shares(betas: [f32; 2], time: usize) -> [f32; 2] {
+        betas.map(|beta| (1.0 - f64::from(beta).powf(time as f64)) as f32)
     }
 }
 

@@ -134,7 +134,7 @@ impl Layer {
     /// Blocks of products at the points.
     fn blocks(&self, client: &Client) -> Outcome<()> {
         let (x, weight, dy, shape) = (&self.x, &self.weight, &self.dy, &self.shape);
-        let chosen = points(client, shape, false);
+        let chosen = points(client, shape);
         let (mut of_y, mut of_dw) = (Vec::new(), Vec::new());
         for (rows, columns) in [(128, 128), (64, 128), (128, 64), (64, 64)] {
             for (unit_rows, unit_columns) in [(8, 8), (8, 4), (4, 8)] {

@@ -53,6 +53,11 @@ fn moments_kernel<N: Size>(
 /// Numbers by channel of a part of the pixels: mean, sum of squared differences from it, and count.
 pub(crate) const PART: usize = 3;
 
+/// Where a convolution writes its parts: a kernel has that argument whether it takes moments or not.
+pub(crate) fn or_room(client: &Client, partial: Option<&Buffer>) -> Buffer {
+    partial.map_or_else(|| Buffer::new(client, 1), Buffer::clone)
+}
+
 /// Units that share a channel where sums end.
 pub(crate) const END_UNITS: usize = 256;
 

@@ -1,22 +1,10 @@
 //! The optimiser's step for many tensors at once, and the gradient before a rectifier.
 
+use cpu_kernels::{AdamWStep, SgdStep};
 use cubecl::prelude::*;
 
 use crate::rows::elementwise;
 use crate::{Buffer, many};
-
-/// Settings of [`sgd`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sgd {
-    /// The learning rate.
-    pub lr: f32,
-    /// What is kept of the velocity.
-    pub momentum: f32,
-    /// What of the weight is added to its gradient.
-    pub weight_decay: f32,
-    /// Looks ahead along the velocity (Sutskever et al., 2013).
-    pub nesterov: bool,
-}
 
 /// A tensor's step of stochastic gradient descent: what it reads, and room for what it writes.
 #[derive(Clone, Debug)]
@@ -24,7 +12,7 @@ pub struct Step {
     weight: Buffer,
     gradient: Buffer,
     velocity: Buffer,
-    settings: Sgd,
+    settings: SgdStep,
     /// The weight after the step, once [`sgd`] has made it.
     pub new_weight: Buffer,
     /// The velocity after the step, once [`sgd`] has made it.
@@ -34,7 +22,11 @@ pub struct Step {
 impl Step {
     /// A step whose results are still to be made. All three buffers are equally long.
     #[must_use]
-    pub fn new(client: &Client, [weight, gradient, velocity]: [Buffer; 3], settings: Sgd) -> Self {
+    pub fn new(
+        client: &Client,
+        [weight, gradient, velocity]: [Buffer; 3],
+        settings: SgdStep,
+    ) -> Self {
         let [new_weight, new_velocity] = Buffer::several(client, [weight.length; 2]);
         Self {
             weight,
@@ -93,8 +85,9 @@ pub fn sgd(client: &Client, steps: &[Step]) {
             let of = |buffer: fn(&Step) -> &Buffer| {
                 steps.iter().map(|step| buffer(step).argument(1)).collect()
             };
-            let scalars =
-                |scalar: fn(&Sgd) -> f32| steps.iter().map(|step| scalar(&step.settings)).collect();
+            let scalars = |scalar: fn(&SgdStep) -> f32| {
+                steps.iter().map(|step| scalar(&step.settings)).collect()
+            };
             let longest = steps.iter().map(|step| step.weight.length).max();
             let (count, dim) = many::shape(longest.unwrap_or(0), steps.len());
             // SAFETY: for each tensor the kernel stays below the length that its five buffers have.
@@ -119,29 +112,12 @@ pub fn sgd(client: &Client, steps: &[Step]) {
     }
 }
 
-/// Settings of [`adamw`].
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AdamW {
-    /// The learning rate.
-    pub lr: f32,
-    /// What is kept of the gradients' mean.
-    pub beta1: f32,
-    /// What is kept of the mean of their squares.
-    pub beta2: f32,
-    /// What keeps a divisor above zero.
-    pub epsilon: f32,
-    /// The part of the weights that a learning rate of 1 would take.
-    pub weight_decay: f32,
-    /// What the means have of gradients so far, the rest being zeros.
-    pub shares: [f32; 2],
-}
-
 /// A tensor's step of AdamW: what it reads, and room for what it writes.
 #[derive(Clone, Debug)]
 pub struct ByMeans {
     /// The weight, its gradient, and the means of gradients and of their squares.
     numbers: [Buffer; 4],
-    settings: AdamW,
+    settings: AdamWStep,
     /// The weight and both means after the step, once [`adamw`] has made it.
     pub results: [Buffer; 3],
 }
@@ -150,7 +126,7 @@ impl ByMeans {
     /// A step whose results are still to be made. All four buffers, the weight, its gradient and the means of
     /// gradients and of their squares, are equally long.
     #[must_use]
-    pub fn new(client: &Client, numbers: [Buffer; 4], settings: AdamW) -> Self {
+    pub fn new(client: &Client, numbers: [Buffer; 4], settings: AdamWStep) -> Self {
         let results = Buffer::several(client, [numbers[0].length; 3]);
         Self {
             numbers,
@@ -208,8 +184,9 @@ pub fn adamw(client: &Client, steps: &[ByMeans]) {
     for steps in steps.chunks(many::at_once(client, 7)) {
         let of = |nth: usize| (steps.iter().map(|s| s.numbers[nth].argument(1))).collect();
         let to = |nth: usize| (steps.iter().map(|s| s.results[nth].argument(1))).collect();
-        let scalars =
-            |scalar: fn(&AdamW) -> f32| steps.iter().map(|step| scalar(&step.settings)).collect();
+        let scalars = |scalar: fn(&AdamWStep) -> f32| {
+            steps.iter().map(|step| scalar(&step.settings)).collect()
+        };
         let longest = steps.iter().map(|step| step.numbers[0].length).max();
         let (count, dim) = many::shape(longest.unwrap_or(0), steps.len());
         // SAFETY: for each tensor the kernel stays below the length that its seven buffers have.

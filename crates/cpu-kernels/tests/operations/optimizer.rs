@@ -68,9 +68,8 @@ fn steps_of_adamw_agree_with_the_reference_on_every_instruction_set() {
                     beta2: 0.99,
                     epsilon: 1e-3,
                     weight_decay: 0.1,
-                    shares: [1.0; 2],
-                }
-                .at(time);
+                    shares: AdamWStep::shares([0.9, 0.99], time),
+                };
                 let gradient = random.values(len);
                 adamw_step(
                     context,
@@ -97,14 +96,6 @@ fn steps_of_adamw_agree_with_the_reference_on_every_instruction_set() {
 
 #[test]
 fn shares_of_adamw_are_those_of_its_paper() {
-    let step = AdamWStep {
-        lr: 0.01,
-        beta1: 0.5,
-        beta2: 0.75,
-        epsilon: 1e-3,
-        weight_decay: 0.1,
-        shares: [1.0; 2],
-    };
-    assert_eq!(step.at(1).shares, [0.5, 0.25]);
-    assert_eq!(step.at(2).shares, [0.75, 0.4375]);
+    assert_eq!(AdamWStep::shares([0.5, 0.75], 1), [0.5, 0.25]);
+    assert_eq!(AdamWStep::shares([0.5, 0.75], 2), [0.75, 0.4375]);
 }

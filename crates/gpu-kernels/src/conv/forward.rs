@@ -13,7 +13,7 @@ use super::read::{load, load_weight};
 use super::shape::{Input, Sizes, Window, sizes};
 use super::tile::Tile;
 use crate::activation::Activation;
-use crate::moments::PART;
+use crate::moments::{self, PART};
 use crate::{Buffer, Quad, width, write};
 
 #[cube(launch_unchecked)]
@@ -421,14 +421,7 @@ pub(super) fn launch(
         out_channels.div_ceil(tile.channels) as u32,
         batch.div_ceil(tile.images) as u32,
     );
-    let unused;
-    let partial = match moments {
-        Some(partial) => partial,
-        None => {
-            unused = Buffer::new(client, 1);
-            &unused
-        }
-    };
+    let partial = moments::or_room(client, moments);
     let (from, to) = (width(in_channels), width(out_channels));
     let around = after.around;
     // SAFETY: the kernel checks every place against the sizes, which are those of the buffers.

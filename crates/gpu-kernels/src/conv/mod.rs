@@ -29,35 +29,91 @@ use crate::rows::Parts;
 use crate::winograd::{self, Points};
 use crate::{Buffer, width};
 
-/// The way that suits a convolution.
-#[allow(clippy::too_many_arguments)]
-fn launch(
-    client: &Client,
-    x: Input<'_>,
-    weight: &Buffer,
-    y: &Buffer,
-    after: After<'_>,
-    moments: Option<&Buffer>,
-    of: [usize; 8],
-    window: Window,
-) {
-    if winograd::pays(&of, &window) {
-        let points = &Points::new(client, &of);
-        winograd::convolve(client, x, weight, y, after, moments, of, window, points);
-    } else {
-        let tile = Tile::new(client, &of, &window);
-        forward::launch(client, x, weight, y, after, moments, of, tile, window);
+/// How a convolution is computed.
+enum Way {
+    /// As it stands.
+    AsItStands(Tile),
+    /// By Winograd's algorithm.
+    AtPoints(Points),
+}
+
+impl Way {
+    /// The way that suits a convolution.
+    fn new(client: &Client, of: &[usize; 8], window: &Window) -> Self {
+        if winograd::pays(of, window) {
+            Self::AtPoints(Points::new(client, of))
+        } else {
+            Self::AsItStands(Tile::new(client, of, window))
+        }
+    }
+
+    /// Parts of the moments that it takes.
+    fn parts(&self, of: &[usize; 8], window: &Window) -> usize {
+        match self {
+            Self::AsItStands(tile) => tile.parts(of, window),
+            Self::AtPoints(points) => winograd::parts(of, points),
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn launch(
+        &self,
+        client: &Client,
+        x: Input<'_>,
+        weight: &Buffer,
+        y: &Buffer,
+        after: After<'_>,
+        moments: Option<&Buffer>,
+        of: [usize; 8],
+        window: Window,
+    ) {
+        match self {
+            Self::AsItStands(tile) => {
+                forward::launch(client, x, weight, y, after, moments, of, *tile, window);
+            }
+            Self::AtPoints(points) => {
+                winograd::convolve(client, x, weight, y, after, moments, of, window, points);
+            }
+        }
+    }
+
+    fn convolve(
+        &self,
+        client: &Client,
+        x: Input<'_>,
+        weight: &Buffer,
+        after: After<'_>,
+        shape: &Shape,
+    ) -> Buffer {
+        let (sizes, window) = (forward_sizes(shape), shape.forward_window());
+        let y = Buffer::new(client, shape.out_length());
+        self.launch(client, x, weight, &y, after, None, sizes, window);
+        y
+    }
+
+    fn convolve_back(
+        &self,
+        client: &Client,
+        dy: &Buffer,
+        weight: &Buffer,
+        around: Option<Around<'_>>,
+        shape: &Shape,
+    ) -> Buffer {
+        let (sizes, window) = (backward_sizes(shape), shape.backward_window());
+        let dx = Buffer::new(client, shape.in_length());
+        let after = After {
+            around,
+            ..After::NOTHING
+        };
+        self.launch(client, dy.into(), weight, &dx, after, None, sizes, window);
+        dx
     }
 }
 
-/// How [`convolve`] cuts a large convolution of three by three taps, or [`convolve_back`].
+/// How [`convolve`] cuts a large convolution of three by three taps.
 #[must_use]
-pub fn points(client: &Client, shape: &Shape, back: bool) -> Points {
-    let sizes = match back {
-        true => backward_sizes(shape),
-        false => forward_sizes(shape),
-    };
-    Points::new(client, &sizes)
+pub fn points(client: &Client, shape: &Shape) -> Points {
+    Points::new(client, &forward_sizes(shape))
 }
 
 /// `after(x * weight)`: `x` of `[batch, height, width, in_channels]`, `weight` of
@@ -69,10 +125,8 @@ pub fn convolve<'a>(
     after: After<'_>,
     shape: &Shape,
 ) -> Buffer {
-    let (sizes, window) = (forward_sizes(shape), shape.forward_window());
-    let y = Buffer::new(client, shape.out_length());
-    launch(client, x.into(), weight, &y, after, None, sizes, window);
-    y
+    let way = Way::new(client, &forward_sizes(shape), &shape.forward_window());
+    way.convolve(client, x.into(), weight, after, shape)
 }
 
 /// As [`convolve`], with the work cut as told.
@@ -84,19 +138,7 @@ pub fn convolve_with<'a>(
     shape: &Shape,
     tile: Tile,
 ) -> Buffer {
-    let y = Buffer::new(client, shape.out_length());
-    forward::launch(
-        client,
-        x.into(),
-        weight,
-        &y,
-        after,
-        None,
-        forward_sizes(shape),
-        tile,
-        shape.forward_window(),
-    );
-    y
+    Way::AsItStands(tile).convolve(client, x.into(), weight, after, shape)
 }
 
 /// As [`convolve`], by Winograd's algorithm, with the work cut as told. Filters have three by three taps and
@@ -109,10 +151,7 @@ pub fn convolve_at_points<'a>(
     shape: &Shape,
     points: &Points,
 ) -> Buffer {
-    let (sizes, window) = (forward_sizes(shape), shape.forward_window());
-    let (x, y) = (x.into(), Buffer::new(client, shape.out_length()));
-    winograd::convolve(client, x, weight, &y, after, None, sizes, window, points);
-    y
+    Way::AtPoints(*points).convolve(client, x.into(), weight, after, shape)
 }
 
 /// `x * weight`, and its moments over batch and pixels.
@@ -126,24 +165,12 @@ pub fn convolve_moments<'a>(
     epsilon: f32,
 ) -> (Buffer, Moments) {
     let (sizes, window) = (forward_sizes(shape), shape.forward_window());
+    let way = Way::new(client, &sizes, &window);
     let y = Buffer::new(client, shape.out_length());
-    let parts = if winograd::pays(&sizes, &window) {
-        winograd::parts(&sizes, &Points::new(client, &sizes))
-    } else {
-        Tile::new(client, &sizes, &window).parts(&sizes, &window)
-    };
+    let parts = way.parts(&sizes, &window);
     let partial = Buffer::new(client, parts * moments::PART * shape.out_channels);
-    let moments = Some(&partial);
-    launch(
-        client,
-        x.into(),
-        weight,
-        &y,
-        After::NOTHING,
-        moments,
-        sizes,
-        window,
-    );
+    let (x, taken) = (x.into(), Some(&partial));
+    way.launch(client, x, weight, &y, After::NOTHING, taken, sizes, window);
     let moments = moments::moments_end(client, &partial, parts, gamma, beta, epsilon);
     (y, moments)
 }
@@ -156,14 +183,8 @@ pub fn convolve_back(
     around: Option<Around<'_>>,
     shape: &Shape,
 ) -> Buffer {
-    let (sizes, window) = (backward_sizes(shape), shape.backward_window());
-    let dx = Buffer::new(client, shape.in_length());
-    let after = After {
-        around,
-        ..After::NOTHING
-    };
-    launch(client, dy.into(), weight, &dx, after, None, sizes, window);
-    dx
+    let way = Way::new(client, &backward_sizes(shape), &shape.backward_window());
+    way.convolve_back(client, dy, weight, around, shape)
 }
 
 /// As [`convolve_back`], with the work cut as told.
@@ -175,23 +196,7 @@ pub fn convolve_back_with(
     shape: &Shape,
     tile: Tile,
 ) -> Buffer {
-    let dx = Buffer::new(client, shape.in_length());
-    let after = After {
-        around,
-        ..After::NOTHING
-    };
-    forward::launch(
-        client,
-        dy.into(),
-        weight,
-        &dx,
-        after,
-        None,
-        backward_sizes(shape),
-        tile,
-        shape.backward_window(),
-    );
-    dx
+    Way::AsItStands(tile).convolve_back(client, dy, weight, around, shape)
 }
 
 /// As [`convolve_back`], as [`convolve_at_points`].
@@ -203,24 +208,7 @@ pub fn convolve_back_at_points(
     shape: &Shape,
     points: &Points,
 ) -> Buffer {
-    let (sizes, window) = (backward_sizes(shape), shape.backward_window());
-    let dx = Buffer::new(client, shape.in_length());
-    let after = After {
-        around,
-        ..After::NOTHING
-    };
-    winograd::convolve(
-        client,
-        dy.into(),
-        weight,
-        &dx,
-        after,
-        None,
-        sizes,
-        window,
-        points,
-    );
-    dx
+    Way::AtPoints(*points).convolve_back(client, dy, weight, around, shape)
 }
 
 /// As [`weight_gradient`], as [`convolve_at_points`].

@@ -25,6 +25,7 @@ use transform::{GATHER_UNITS, TilesLaunch};
 use crate::Buffer;
 use crate::conv::after::After;
 use crate::conv::shape::{Input, Window, sizes as launch_sizes};
+use crate::moments;
 use crate::rows::elementwise;
 
 /// Pixels of a tile's side, of the output.
@@ -309,14 +310,7 @@ fn gather(
     gathering: &Gathering,
     part0: usize,
 ) {
-    let unused;
-    let partial = match moments {
-        Some(partial) => partial,
-        None => {
-            unused = Buffer::new(client, 1);
-            &unused
-        }
-    };
+    let partial = moments::or_room(client, moments);
     let around = after.around;
     let quads = of[6] / 4;
     // SAFETY: the kernel checks every place against the sizes, which are those of the buffers.

@@ -88,29 +88,76 @@ pub(super) fn product<N: Size>(
     let mut sums = zeros(comptime!(unit_rows * unit_quads));
     let mut of_a = zeros(comptime!(block.reads(block.rows * deep)));
     let mut of_b = zeros(comptime!(block.reads(block.chunk * wide)));
-    read_rows::<N>(&mut of_a, a, of_rows, row0, rows, 0usize, a_quads, block);
-    read_columns::<N>(
-        &mut of_b, b, of_inner, 0usize, inner, quad0, b_quads, wide, block,
+    bring::<N>(
+        &mut of_a, a, of_rows, row0, rows, 0usize, a_quads, block.rows, deep, block,
+    );
+    bring::<N>(
+        &mut of_b,
+        b,
+        of_inner,
+        0usize,
+        inner,
+        quad0,
+        b_quads,
+        block.chunk,
+        wide,
+        block,
     );
     let mut side = 0usize;
     if comptime!(block.double) {
-        store_rows(&mut a_shared, &of_a, side * a_side, block);
-        store_columns(&mut b_shared, &of_b, side * b_side, wide, block);
+        put(
+            &mut a_shared,
+            &of_a,
+            side * a_side,
+            block.rows,
+            deep,
+            pitch,
+            block,
+        );
+        put(
+            &mut b_shared,
+            &of_b,
+            side * b_side,
+            block.chunk,
+            wide,
+            wide,
+            block,
+        );
         sync_cube();
     }
     let mut k0 = 0usize;
     while k0 < inner {
         if comptime!(!block.double) {
             sync_cube();
-            store_rows(&mut a_shared, &of_a, 0usize, block);
-            store_columns(&mut b_shared, &of_b, 0usize, wide, block);
+            put(&mut a_shared, &of_a, 0usize, block.rows, deep, pitch, block);
+            put(&mut b_shared, &of_b, 0usize, block.chunk, wide, wide, block);
             sync_cube();
         }
         // The next are on their way while these are summed; past the last nothing is read.
         k0 += block.chunk;
-        read_rows::<N>(&mut of_a, a, of_rows, row0, rows, k0 / 4, a_quads, block);
-        read_columns::<N>(
-            &mut of_b, b, of_inner, k0, inner, quad0, b_quads, wide, block,
+        bring::<N>(
+            &mut of_a,
+            a,
+            of_rows,
+            row0,
+            rows,
+            k0 / 4,
+            a_quads,
+            block.rows,
+            deep,
+            block,
+        );
+        bring::<N>(
+            &mut of_b,
+            b,
+            of_inner,
+            k0,
+            inner,
+            quad0,
+            b_quads,
+            block.chunk,
+            wide,
+            block,
         );
         let from_a = side * a_side + step * pitch;
         let from_b = side * b_side + lane;
@@ -135,8 +182,24 @@ pub(super) fn product<N: Size>(
         }
         if comptime!(block.double) {
             side = 1 - side;
-            store_rows(&mut a_shared, &of_a, side * a_side, block);
-            store_columns(&mut b_shared, &of_b, side * b_side, wide, block);
+            put(
+                &mut a_shared,
+                &of_a,
+                side * a_side,
+                block.rows,
+                deep,
+                pitch,
+                block,
+            );
+            put(
+                &mut b_shared,
+                &of_b,
+                side * b_side,
+                block.chunk,
+                wide,
+                wide,
+                block,
+            );
             sync_cube();
         }
     }
@@ -197,30 +260,86 @@ pub(super) fn product_of_columns<N: Size>(
     let mut sums = zeros(comptime!(block.unit_rows * unit_quads));
     let mut of_a = zeros(comptime!(block.reads(a_side)));
     let mut of_b = zeros(comptime!(block.reads(b_side)));
-    read_columns::<N>(
-        &mut of_a, a, of_inner, begin, end, row0, a_quads, high, block,
+    bring::<N>(
+        &mut of_a,
+        a,
+        of_inner,
+        begin,
+        end,
+        row0,
+        a_quads,
+        block.chunk,
+        high,
+        block,
     );
-    read_columns::<N>(
-        &mut of_b, b, of_inner, begin, end, quad0, b_quads, wide, block,
+    bring::<N>(
+        &mut of_b,
+        b,
+        of_inner,
+        begin,
+        end,
+        quad0,
+        b_quads,
+        block.chunk,
+        wide,
+        block,
     );
     let mut side = 0usize;
     if comptime!(block.double) {
-        store_columns(&mut a_shared, &of_a, side * a_side, high, block);
-        store_columns(&mut b_shared, &of_b, side * b_side, wide, block);
+        put(
+            &mut a_shared,
+            &of_a,
+            side * a_side,
+            block.chunk,
+            high,
+            high,
+            block,
+        );
+        put(
+            &mut b_shared,
+            &of_b,
+            side * b_side,
+            block.chunk,
+            wide,
+            wide,
+            block,
+        );
         sync_cube();
     }
     let mut k0 = begin;
     while k0 < end {
         if comptime!(!block.double) {
             sync_cube();
-            store_columns(&mut a_shared, &of_a, 0usize, high, block);
-            store_columns(&mut b_shared, &of_b, 0usize, wide, block);
+            put(&mut a_shared, &of_a, 0usize, block.chunk, high, high, block);
+            put(&mut b_shared, &of_b, 0usize, block.chunk, wide, wide, block);
             sync_cube();
         }
         // The next are on their way while these are summed; past the last nothing is read.
         k0 += block.chunk;
-        read_columns::<N>(&mut of_a, a, of_inner, k0, end, row0, a_quads, high, block);
-        read_columns::<N>(&mut of_b, b, of_inner, k0, end, quad0, b_quads, wide, block);
+        bring::<N>(
+            &mut of_a,
+            a,
+            of_inner,
+            k0,
+            end,
+            row0,
+            a_quads,
+            block.chunk,
+            high,
+            block,
+        );
+        bring::<N>(
+            &mut of_b,
+            b,
+            of_inner,
+            k0,
+            end,
+            quad0,
+            b_quads,
+            block.chunk,
+            wide,
+            block,
+        );
         let from_a = side * a_side + step;
         let from_b = side * b_side + lane;
         for k in 0..block.chunk {
@@ -244,8 +363,24 @@ pub(super) fn product_of_columns<N: Size>(
         }
         if comptime!(block.double) {
             side = 1 - side;
-            store_columns(&mut a_shared, &of_a, side * a_side, high, block);
-            store_columns(&mut b_shared, &of_b, side * b_side, wide, block);
+            put(
+                &mut a_shared,
+                &of_a,
+                side * a_side,
+                block.chunk,
+                high,
+                high,
+                block,
+            );
+            put(
+                &mut b_shared,
+                &of_b,
+                side * b_side,
+                block.chunk,
+                wide,
+                wide,
+                block,
+            );
             sync_cube();
         }
     }
@@ -281,94 +416,52 @@ fn zeros(#[comptime] length: usize) -> Array<Quad> {
     zeros
 }
 
-/// What a unit brings of a matrix of `quads` a row into shared memory: the block's rows from `row0` on, of each
-/// `chunk` numbers from `quad0` on.
+/// What a unit brings of a matrix of `quads` a line into shared memory: `lines` lines from `line0` on, none of them
+/// past `end`, of each `across` quads from `quad0` on.
 #[cube]
-fn read_rows<N: Size>(
+fn bring<N: Size>(
     to: &mut Array<Quad>,
     from: &[Vector<f32, N>],
     matrix: usize,
-    row0: usize,
-    rows: usize,
-    quad0: usize,
-    quads: usize,
-    #[comptime] block: Block,
-) {
-    let units = comptime!(block.units());
-    let deep = comptime!(block.chunk / 4);
-    #[unroll]
-    for n in 0..comptime!(block.reads(block.rows * deep)) {
-        let e = UNIT_POS as usize + comptime!(n * units);
-        let row = row0 + e / deep;
-        let quad = quad0 + e % deep;
-        let mut value = Quad::new(0.0);
-        if row < rows && quad < quads {
-            value = quad_of::<N>(from, (matrix + row) * quads + quad);
-        }
-        to[n] = value;
-    }
-}
-
-#[cube]
-fn store_rows(
-    shared: &mut Shared<[Quad]>,
-    from: &Array<Quad>,
-    side: usize,
-    #[comptime] block: Block,
-) {
-    let units = comptime!(block.units());
-    let deep = comptime!(block.chunk / 4);
-    #[unroll]
-    for n in 0..comptime!(block.reads(block.rows * deep)) {
-        let e = UNIT_POS as usize + comptime!(n * units);
-        if e < comptime!(block.rows * deep) {
-            shared[side + e / deep * comptime!(block.pitch()) + e % deep] = from[n];
-        }
-    }
-}
-
-/// What a unit brings of a matrix of `quads` a row into shared memory: `chunk` rows from `k0` on, of each `wide`
-/// quads from `quad0` on.
-#[cube]
-fn read_columns<N: Size>(
-    to: &mut Array<Quad>,
-    from: &[Vector<f32, N>],
-    matrix: usize,
-    k0: usize,
+    line0: usize,
     end: usize,
     quad0: usize,
     quads: usize,
-    #[comptime] wide: usize,
+    #[comptime] lines: usize,
+    #[comptime] across: usize,
     #[comptime] block: Block,
 ) {
     let units = comptime!(block.units());
     #[unroll]
-    for n in 0..comptime!(block.reads(block.chunk * wide)) {
+    for n in 0..comptime!(block.reads(lines * across)) {
         let e = UNIT_POS as usize + comptime!(n * units);
-        let k = k0 + e / wide;
-        let quad = quad0 + e % wide;
+        let line = line0 + e / across;
+        let quad = quad0 + e % across;
         let mut value = Quad::new(0.0);
-        if k < end && quad < quads {
-            value = quad_of::<N>(from, (matrix + k) * quads + quad);
+        if line < end && quad < quads {
+            value = quad_of::<N>(from, (matrix + line) * quads + quad);
         }
         to[n] = value;
     }
 }
 
+/// Puts what [`bring`] brought into shared memory from `side` on, where lines are `pitch` quads apart.
 #[cube]
-fn store_columns(
+fn put(
     shared: &mut Shared<[Quad]>,
     from: &Array<Quad>,
     side: usize,
-    #[comptime] wide: usize,
+    #[comptime] lines: usize,
+    #[comptime] across: usize,
+    #[comptime] pitch: usize,
     #[comptime] block: Block,
 ) {
     let units = comptime!(block.units());
     #[unroll]
-    for n in 0..comptime!(block.reads(block.chunk * wide)) {
+    for n in 0..comptime!(block.reads(lines * across)) {
         let e = UNIT_POS as usize + comptime!(n * units);
-        if e < comptime!(block.chunk * wide) {
-            shared[side + e] = from[n];
+        if e < comptime!(lines * across) {
+            shared[side + e / across * pitch + e % across] = from[n];
         }
     }
 }

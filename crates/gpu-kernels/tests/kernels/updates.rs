@@ -1,7 +1,8 @@
 //! Updates of many tensors with a few kernels.
 
+use cpu_kernels::{AdamWStep, SgdStep};
 use gpu_kernels::moments::{Follow, follow};
-use gpu_kernels::update::{AdamW, ByMeans, Sgd, Step, adamw, sgd};
+use gpu_kernels::update::{ByMeans, Step, adamw, sgd};
 use gpu_kernels::{add_parts, sums};
 
 use super::{client, download, error, random, upload};
@@ -21,7 +22,7 @@ const LENGTHS: [usize; 37] = {
 #[test]
 fn a_step_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
     let client = client();
-    let settings = |i: usize| Sgd {
+    let settings = |i: usize| SgdStep {
         lr: 0.01 * (1 + i) as f32,
         momentum: 0.5 + 0.01 * i as f32,
         weight_decay: [0.0, 0.1][i % 2],
@@ -38,7 +39,7 @@ fn a_step_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
         .collect();
     sgd(&client, &steps);
     for (i, (step, [weight, gradient, velocity])) in steps.iter().zip(&numbers).enumerate() {
-        let Sgd {
+        let SgdStep {
             lr,
             momentum,
             weight_decay,
@@ -67,7 +68,7 @@ fn a_step_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
 #[test]
 fn a_step_of_adamw_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
     let client = client();
-    let settings = |i: usize| AdamW {
+    let settings = |i: usize| AdamWStep {
         lr: 0.001 * (1 + i) as f32,
         beta1: 0.5 + 0.01 * i as f32,
         beta2: 0.9 + 0.001 * i as f32,
@@ -89,7 +90,7 @@ fn a_step_of_adamw_of_many_tensors_is_the_step_of_each_with_its_own_settings() {
         .collect();
     adamw(&client, &steps);
     for (i, (step, [weight, gradient, first, second])) in steps.iter().zip(&numbers).enumerate() {
-        let AdamW {
+        let AdamWStep {
             lr,
             beta1,
             beta2,

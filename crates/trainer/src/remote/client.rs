@@ -19,8 +19,15 @@ const LONGEST_GREETING: Duration = Duration::from_secs(10);
 /// How long is waited for an answer of a worker that may be gone. One that is gone is known at once.
 const LONGEST_ANSWER: Duration = Duration::from_secs(2);
 
-/// The workers that this process computes on.
-static OPENED: Mutex<Vec<(Address, Device)>> = Mutex::new(Vec::new());
+/// A worker that this process computes on.
+#[derive(Clone)]
+struct Opened {
+    address: Address,
+    device: Device,
+    about: About,
+}
+
+static OPENED: Mutex<Vec<Opened>> = Mutex::new(Vec::new());
 
 /// Opens the device of the worker at `address`, and compares versions with it.
 ///
@@ -59,7 +66,11 @@ pub fn connect(address: &Address, token: Option<&Token>) -> Result<Device, Remot
             ours,
         });
     }
-    opened().push((address.clone(), device.clone()));
+    opened().push(Opened {
+        address: address.clone(),
+        device: device.clone(),
+        about: theirs,
+    });
     super::watch::watch(address.clone());
     hold_panics_of_losses_back();
     Ok(device)
@@ -84,19 +95,21 @@ fn hold_panics_of_losses_back() {
     });
 }
 
-/// What a worker says of itself, for records; nothing where it does not say so any more.
+/// What the worker of `device` said of itself when it was opened.
 #[must_use]
 pub fn about(device: &Device) -> Option<About> {
-    let about = model::backend::remote::about(device).ok()?;
-    serde_json::from_str(&about).ok()
+    // The newest: another worker may listen where one was.
+    let opened = opened();
+    let worker = opened.iter().rev().find(|worker| worker.device == *device);
+    worker.map(|worker| worker.about.clone())
 }
 
 /// A worker of this process that is gone, as an error to report in place of what followed from it.
 #[must_use]
 pub fn lost() -> Option<RemoteError> {
     let opened = opened().clone();
-    let gone = opened.into_iter().find(|(_, device)| {
-        let device = device.clone();
+    let gone = opened.into_iter().find(|worker| {
+        let device = worker.device.clone();
         let asked = within(LONGEST_ANSWER, move || {
             ASKS.set(true);
             // Burn's own thread of a device that failed may have panicked, and then so does who asks it.
@@ -108,10 +121,12 @@ pub fn lost() -> Option<RemoteError> {
         // A worker that is only busy has not answered yet.
         asked == Some(false)
     });
-    gone.map(|(address, _)| RemoteError::Lost { address })
+    gone.map(|worker| RemoteError::Lost {
+        address: worker.address,
+    })
 }
 
-fn opened() -> std::sync::MutexGuard<'static, Vec<(Address, Device)>> {
+fn opened() -> std::sync::MutexGuard<'static, Vec<Opened>> {
     OPENED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::Contents;
+use crate::device::BackendName;
 use crate::run::{Environment, RunFolder};
 use crate::shell;
 use crate::training::datasets::GENERATED;
@@ -11,7 +12,12 @@ use crate::training::datasets::GENERATED;
 pub(super) fn again(config: &str, environment: &Environment) -> String {
     let threads = environment.threads.to_string();
     let mut words = vec!["trainer", "train", "--config", config];
-    words.extend(["--backend", &environment.backend, "--threads", &threads]);
+    words.extend(["--backend", &environment.backend]);
+    // A worker computes as it was started.
+    let is_remote = environment.backend == BackendName::Remote.name();
+    if !is_remote {
+        words.extend(["--threads", &threads]);
+    }
     // What is asked for where nothing is said needs no words.
     if environment
         .asked_devices
@@ -21,7 +27,7 @@ pub(super) fn again(config: &str, environment: &Environment) -> String {
         let devices = environment.asked_devices.iter();
         words.extend(devices.flat_map(|name| ["--device", name.as_str()]));
     }
-    if environment.precision != "fast" {
+    if environment.precision != "fast" && !is_remote {
         words.extend(["--precision", &environment.precision]);
     }
     let weights = environment.initial_weights.as_ref();

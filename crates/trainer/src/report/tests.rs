@@ -180,6 +180,17 @@ fn the_command_that_repeats_a_run_names_the_devices_that_were_asked_for() {
     let (_, read) = read.subcommand().unwrap();
     let devices: Vec<&String> = read.get_many("device").unwrap().collect();
     assert_eq!(devices, ["discrete:0", "discrete:1"]);
+    // How a worker computed is no option of who computes on it.
+    let on_worker = crate::run::Environment {
+        backend: "remote".to_owned(),
+        asked_devices: vec!["ws://127.0.0.1:3000".to_owned()],
+        precision: "exact".to_owned(),
+        ..environment
+    };
+    assert_eq!(
+        facts::again("config.toml", &on_worker),
+        "trainer train --config config.toml --backend remote --device ws://127.0.0.1:3000"
+    );
 }
 
 /// The numbers that `element` has as `key`.

@@ -207,7 +207,7 @@ impl Optimizer for AdamW {
             beta2: self.beta2,
             epsilon: self.epsilon,
             weight_decay: self.weight_decay,
-            shares: [1.0; 2],
+            shares: types::AdamWStep::shares([self.beta1, self.beta2], time),
         };
         let stepped = <Dispatch as CnnBackend>::adamw_step(
             tensor.into_dispatch(),
@@ -216,7 +216,7 @@ impl Optimizer for AdamW {
                 first: first.into_dispatch(),
                 second: second.into_dispatch(),
             },
-            step.at(time),
+            step,
         );
         let state = AdamWState {
             first: Tensor::from_dispatch(stepped.means.first),

@@ -55,7 +55,7 @@ impl ReadAtOnce {
         !matches!(self, Self::Here(_))
     }
 
-    /// Waits for the device, and gives the tensors in the order in which they were asked for.
+    /// Waits for the device, once it was asked, and gives the tensors in the order in which they were asked for.
     ///
     /// # Errors
     /// Burn's, where the device could not compute one of them.
@@ -105,9 +105,8 @@ mod there {
         }
     }
 
-    /// Every answer.
-    pub fn all(mut answers: Vec<Answer>) -> Result<Vec<TensorData>, ExecutionError> {
-        ask(&mut answers);
+    /// Every answer. Each was asked for before the first is waited for.
+    pub fn all(answers: Vec<Answer>) -> Result<Vec<TensorData>, ExecutionError> {
         let given = answers.into_iter().map(|answer| match answer {
             MaybeDone::Future(asked) => burn::tensor::read_sync(asked),
             MaybeDone::Done(given) => given,

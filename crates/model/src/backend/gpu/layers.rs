@@ -5,7 +5,7 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Shape};
-use gpu_kernels::update::{self, AdamW, ByMeans, Sgd, Step};
+use gpu_kernels::update::{self, ByMeans, Step};
 use gpu_kernels::{loss, pool, sums};
 
 use super::tensors::{Images, integers, like, places, row, sizes, sums_like};
@@ -228,14 +228,6 @@ pub(super) fn adamw_step(
     settings: AdamWStep,
 ) -> AdamWStepped<Cube> {
     let shape = weight.shape();
-    let settings = AdamW {
-        lr: settings.lr,
-        beta1: settings.beta1,
-        beta2: settings.beta2,
-        epsilon: settings.epsilon,
-        weight_decay: settings.weight_decay,
-        shares: settings.shares,
-    };
     let numbers = [weight.clone(), gradient, means.first, means.second].map(row);
     let step = ByMeans::new(&weight.client, numbers, settings);
     let [new_weight, first, second] =
@@ -254,12 +246,6 @@ pub(super) fn sgd_step(
     settings: SgdStep,
 ) -> Stepped<Cube> {
     let shape = weight.shape();
-    let settings = Sgd {
-        lr: settings.lr,
-        momentum: settings.momentum,
-        weight_decay: settings.weight_decay,
-        nesterov: settings.nesterov,
-    };
     let numbers = [weight.clone(), gradient, velocity].map(row);
     let step = Step::new(&weight.client, numbers, settings);
     let stepped = Stepped {
