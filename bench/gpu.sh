@@ -66,9 +66,10 @@ PYTHON
     return "$code"
 }
 
+# The last argument is a precision: fast, or half, which stores images in half the memory.
 ours() {
-    record bench "$1 $2 batch $3: wgpu" "$trainer" bench --backend wgpu --device "$device" --network "$1" --mode "$2" \
-        --batch "$3" --seconds "$seconds" --json
+    record bench "$1 $2 batch $3: wgpu, $4" "$trainer" bench --backend wgpu --device "$device" --network "$1" --mode "$2" \
+        --batch "$3" --precision "$4" --seconds "$seconds" --json
 }
 
 # What PyTorch does with one case, by the fastest of cuDNN's algorithms, in both layouts: full precision eager and
@@ -87,7 +88,10 @@ has_torch=$?
 for part in $parts; do
     case $part in
     check)
-        record check "$device" "$trainer" check --backend wgpu --device "$device" --json
+        for precision in fast half; do
+            record check "$device, $precision" "$trainer" check --backend wgpu --device "$device" \
+                --precision "$precision" --json
+        done
         ;;
     bench)
         for case in "simple_cnn 128" "simple_cnn 2048" "resnet20 128" "resnet20 1024" "resnet18 128" "resnet18 512" \
@@ -95,21 +99,26 @@ for part in $parts; do
             # A case is a network and a batch.
             # shellcheck disable=SC2086
             set -- $case
-            ours "$1" train "$2"
+            ours "$1" train "$2" fast
+            ours "$1" train "$2" half
             [ "$has_torch" -eq 0 ] && torch "$1" train "$2"
         done
-        ours resnet20 infer 1024
+        ours resnet20 infer 1024 fast
         [ "$has_torch" -eq 0 ] && torch resnet20 infer 1024
         ;;
     batch)
         for network in resnet20 resnet18; do
-            record batch "$network" "$trainer" bench --backend wgpu --device "$device" --network "$network" \
-                --find-batch --limit 16384 --seconds 1 --json
+            for precision in fast half; do
+                record batch "$network, $precision" "$trainer" bench --backend wgpu --device "$device" \
+                    --network "$network" --precision "$precision" --find-batch --limit 16384 --seconds 1 --json
+            done
         done
         ;;
     recipe)
-        record recipe speedrun-94 "$trainer" train --backend wgpu --device "$device" --config speedrun-94 \
-            --artifacts "$work/artifacts" --quiet --json
+        for precision in fast half; do
+            record recipe "speedrun-94, $precision" "$trainer" train --backend wgpu --device "$device" \
+                --config speedrun-94 --precision "$precision" --artifacts "$work/artifacts" --quiet --json
+        done
         ;;
     esac
 done

@@ -1,22 +1,22 @@
 //! Times ways to cut a convolution's work, for layers of our networks.
 //!
-//!     cargo run --package gpu-kernels --features wgpu --example tiles -- [BATCH] [NAME] [yxw]
+//!     cargo run --package gpu-kernels --features wgpu --example tiles -- [BATCH] [NAME] [yxwph]
 //!
 //! prints the time of the layers whose names begin with `NAME`, as [`Tile`] and [`WeightTile`] are
 //! chosen, and of the best four ways forward (`y`), backward by the input (`x`) and by the weights
-//! (`w`).
+//! (`w`), and at the points of Winograd's algorithm (`p`); with `h`, of images in half precision.
 
 use std::error::Error;
 use std::time::Instant;
 
 use cubecl::prelude::*;
-use gpu_kernels::Buffer;
 use gpu_kernels::conv::{
     After, Shape, Tile, WeightTile, convolve, convolve_at_points, convolve_back,
     convolve_back_with, convolve_with, points, weight_gradient, weight_gradient_at_points,
     weight_gradient_with,
 };
 use gpu_kernels::winograd::{Block, Points};
+use gpu_kernels::{Buffer, Element, stored_as};
 
 /// Names; height, input and output channels, filters' size, stride and padding.
 const LAYERS: [(&str, [usize; 6]); 17] = [
@@ -74,7 +74,13 @@ struct Layer {
 }
 
 impl Layer {
-    fn new(client: &Client, batch: usize, name: &'static str, of: [usize; 6]) -> Self {
+    fn new(
+        client: &Client,
+        batch: usize,
+        name: &'static str,
+        of: [usize; 6],
+        element: Element,
+    ) -> Self {
         let [side, in_channels, out_channels, size, stride, padding] = of;
         let shape = Shape {
             batch,
@@ -93,14 +99,16 @@ impl Layer {
             Buffer {
                 handle: client.create_from_slice(f32::as_bytes(&values)),
                 length,
+                element: Element::Single,
             }
         };
+        let images = |length: usize| stored_as(client, numbers(length), element);
         Self {
             name,
             shape,
-            x: numbers(batch * side * side * in_channels),
+            x: images(batch * side * side * in_channels),
             weight: numbers(in_channels * out_channels * size * size),
-            dy: numbers(batch * shape.out_height() * shape.out_width() * out_channels),
+            dy: images(batch * shape.out_height() * shape.out_width() * out_channels),
         }
     }
 
@@ -313,12 +321,17 @@ fn main() -> Outcome<()> {
     let batch = arguments.next().map_or(Ok(128), |n| n.parse())?;
     let begins = arguments.next().unwrap_or_default();
     let what = arguments.next().unwrap_or_default();
+    let element = if what.contains('h') {
+        Element::Half
+    } else {
+        Element::Single
+    };
     let client = cubecl::Device::default().client();
     for (name, of) in LAYERS {
         if !name.starts_with(&begins) {
             continue;
         }
-        let layer = Layer::new(&client, batch, name, of);
+        let layer = Layer::new(&client, batch, name, of, element);
         layer.chosen(&client)?;
         for back in [false, true] {
             if what.contains(if back { 'x' } else { 'y' }) {

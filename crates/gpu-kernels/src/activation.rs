@@ -3,7 +3,7 @@
 use cubecl::prelude::*;
 
 use crate::rows::elementwise;
-use crate::{Buffer, width};
+use crate::{Buffer, narrow, widen, width};
 
 /// What follows a normalisation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -65,21 +65,23 @@ pub(crate) fn derivative<N: Size>(
 }
 
 #[cube(launch_unchecked)]
-fn gelu_back_kernel<N: Size>(
-    dy: &[Vector<f32, N>],
-    x: &[Vector<f32, N>],
-    dx: &mut [Vector<f32, N>],
+fn gelu_back_kernel<E: Float, N: Size>(
+    dy: &[Vector<E, N>],
+    x: &[Vector<E, N>],
+    dx: &mut [Vector<E, N>],
+    #[define(E)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < dx.len() {
-        dx[at] = dy[at] * derivative::<N>(x[at], Activation::Gelu);
+        let by = derivative::<N>(widen::<E, N>(x[at]), Activation::Gelu);
+        dx[at] = narrow::<E, N>(widen::<E, N>(dy[at]) * by);
     }
 }
 
 /// The gradient of GELU at `x`.
 pub fn gelu_back(client: &Client, dy: &Buffer, x: &Buffer) -> Buffer {
     let of = width(x.length);
-    let dx = Buffer::new(client, x.length);
+    let dx = Buffer::of(client, x.length, x.element);
     let (count, dim) = elementwise(x.length / of);
     // SAFETY: the kernel stays below the length that all three have.
     unsafe {
@@ -91,6 +93,7 @@ pub fn gelu_back(client: &Client, dy: &Buffer, x: &Buffer) -> Buffer {
             dy.argument(of),
             x.argument(of),
             dx.argument(of),
+            x.element.kind(),
         );
     }
     dx

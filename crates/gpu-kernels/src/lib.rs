@@ -1,4 +1,4 @@
-//! Kernels for convolutional networks on a GPU, in float32, for every runtime of CubeCL.
+//! Kernels for convolutional networks on a GPU, for every runtime of CubeCL.
 //!
 //! | module | what it computes |
 //! | --- | --- |
@@ -11,6 +11,8 @@
 //! | `images` | batches of images that live on the device |
 //! | `loss` | cross-entropy |
 //! | `update` | the optimiser's step |
+//! | `buffer` | numbers of a device, and how images are stored |
+//! | `access` | how kernels read and write them |
 //!
 //! Images are `[batch, height, width, channels]` in memory. A kernel is enqueued and its result handed
 //! out at once: nothing here waits for the device. Every sum has a fixed partition and a fixed order,
@@ -21,8 +23,12 @@
 //! against the sizes that it is given, and each function here takes those from its buffers.
 #![cfg(feature = "wgpu")]
 #![allow(unsafe_code)]
+// A parameter that says what a kernel's type is: only what CubeCL makes of the kernel reads it.
+#![allow(clippy::used_underscore_binding)]
 
+mod access;
 pub mod activation;
+mod buffer;
 pub mod conv;
 pub mod images;
 mod launches;
@@ -35,119 +41,10 @@ mod rows;
 pub mod update;
 pub mod winograd;
 
+pub(crate) use access::{Quad, narrow, read, widen, width, write};
+pub use buffer::{Buffer, Element, gradient_of, stored_as};
 pub use launches::launches;
 pub use rows::{Parts, add_parts, sums};
 
-use cubecl::prelude::*;
-use cubecl::server::MemoryLayoutDescriptor;
-use cubecl::zspace::Shape;
-
-/// Four numbers that lie side by side.
-pub(crate) type Quad = Vector<f32, Const<4>>;
-
 /// Units of a cube where nothing asks for another number.
 pub(crate) const UNITS: usize = 256;
-
-/// Bytes of a number.
-const NUMBER: usize = 4;
-
-/// Numbers of a device, of four bytes each, side by side.
-#[derive(Clone, Debug)]
-pub struct Buffer {
-    /// Where they are.
-    pub handle: cubecl::server::Handle,
-    /// How many they are.
-    pub length: usize,
-}
-
-impl Buffer {
-    /// Room for so many numbers, which are any.
-    #[must_use]
-    pub fn new(client: &Client, length: usize) -> Self {
-        Self {
-            handle: client.empty(length * NUMBER),
-            length,
-        }
-    }
-
-    /// Room for several buffers that live equally long, side by side: one reservation in place of many,
-    /// whose cost is the host's.
-    #[must_use]
-    pub fn several<const N: usize>(client: &Client, lengths: [usize; N]) -> [Self; N] {
-        let descriptors =
-            lengths.map(|length| MemoryLayoutDescriptor::contiguous(Shape::from([length]), NUMBER));
-        let mut layouts = client.empty_tensors(descriptors.into()).into_iter();
-        lengths.map(|length| match layouts.next() {
-            Some(layout) => Self {
-                handle: layout.memory,
-                length,
-            },
-            None => Self::new(client, length),
-        })
-    }
-
-    /// As vectors of `width` numbers.
-    pub(crate) fn argument(&self, width: usize) -> BufferArg {
-        // SAFETY: a buffer holds `length` numbers of four bytes.
-        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.length / width) }
-    }
-}
-
-/// How many channels are read at once.
-pub(crate) fn width(channels: usize) -> usize {
-    if channels.is_multiple_of(4) { 4 } else { 1 }
-}
-
-/// Four channels from `channel` on, the first of which lies `at`; zeros past the last of `channels`.
-#[cube]
-pub(crate) fn read<N: Size>(
-    x: &[Vector<f32, N>],
-    at: usize,
-    channel: usize,
-    channels: usize,
-) -> Quad {
-    let mut value = Quad::new(0.0);
-    let of = N::value();
-    if comptime!(of == 4) {
-        let whole = x[at / 4];
-        #[unroll]
-        for j in 0..4usize {
-            value.insert(j, whole.extract(j));
-        }
-    } else {
-        #[unroll]
-        for j in 0..4usize {
-            if channel + j < channels {
-                value.insert(j, x[at + j].extract(0usize));
-            }
-        }
-    }
-    value
-}
-
-/// Stores what [`read()`] reads.
-#[cube]
-pub(crate) fn write<N: Size>(
-    y: &mut [Vector<f32, N>],
-    value: Quad,
-    at: usize,
-    channel: usize,
-    channels: usize,
-) {
-    let of = N::value();
-    if comptime!(of == 4) {
-        let mut whole = Vector::<f32, N>::new(0.0);
-        #[unroll]
-        for j in 0..4usize {
-            whole.insert(j, value.extract(j));
-        }
-        y[at / 4] = whole;
-    } else {
-        #[unroll]
-        for j in 0..4usize {
-            if channel + j < channels {
-                y[at + j] = Vector::<f32, N>::new(value.extract(j));
-            }
-        }
-    }
-}

@@ -9,17 +9,18 @@ use cubecl::prelude::*;
 
 use crate::UNITS;
 use crate::rows::{Rows, rows_here, together};
-use crate::{Buffer, many};
+use crate::{Buffer, many, widen};
 
 #[cube(launch_unchecked)]
-fn moments_kernel<N: Size>(
-    x: &[Vector<f32, N>],
+fn moments_kernel<E: Float, N: Size>(
+    x: &[Vector<E, N>],
     partial: &mut [Vector<f32, N>],
     rows: u32,
     per_cube: u32,
     all_lanes: u32,
     #[comptime] lanes: usize,
     #[comptime] units: usize,
+    #[define(E)] _element: ElemType,
 ) {
     let unit = UNIT_POS as usize;
     let all = all_lanes as usize;
@@ -30,10 +31,10 @@ fn moments_kernel<N: Size>(
     let mut pivot = Vector::<f32, N>::new(0.0);
     if lane < all {
         // Differences from a value of the channel, so that squares do not swallow small deviations.
-        pivot = x[first * all + lane];
+        pivot = widen::<E, N>(x[first * all + lane]);
         let mut row = first + unit / lanes;
         while row < end {
-            let d = x[row * all + lane] - pivot;
+            let d = widen::<E, N>(x[row * all + lane]) - pivot;
             sum += d;
             square = fma(d, d, square);
             row += comptime!(units / lanes);
@@ -161,6 +162,7 @@ pub fn moments(
             (channels / rows.width) as u32,
             rows.lanes,
             rows.units,
+            x.element.kind(),
         );
     }
     moments_end(client, &partial, rows.cubes, gamma, beta, epsilon)

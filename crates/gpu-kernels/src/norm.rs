@@ -7,7 +7,7 @@ use cubecl::prelude::*;
 use crate::activation::{Activation, activate, derivative};
 use crate::moments::{END_UNITS, over_units};
 use crate::rows::{Rows, elementwise, rows_here, together};
-use crate::{Buffer, width};
+use crate::{Buffer, narrow, widen, width};
 
 /// Where the gradient behind an activation comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -21,29 +21,34 @@ pub enum Gate {
 }
 
 #[cube(launch_unchecked)]
-fn normalize_kernel<N: Size>(
-    x: &[Vector<f32, N>],
+fn normalize_kernel<E: Float, N: Size>(
+    x: &[Vector<E, N>],
     affine: &[Vector<f32, N>],
-    around: ComptimeOption<&[Vector<f32, N>]>,
+    around: ComptimeOption<&[Vector<E, N>]>,
     around_affine: ComptimeOption<&[Vector<f32, N>]>,
-    y: &mut [Vector<f32, N>],
+    y: &mut [Vector<E, N>],
     lanes: u32,
     #[comptime] activation: Activation,
+    #[define(E)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < y.len() {
         let lane = at % lanes as usize;
-        let mut value = fma(x[at], affine[lane], affine[lanes as usize + lane]);
+        let mut value = fma(
+            widen::<E, N>(x[at]),
+            affine[lane],
+            affine[lanes as usize + lane],
+        );
         #[comptime]
         if let ComptimeOption::Some(around) = around {
-            let mut other = around[at];
+            let mut other = widen::<E, N>(around[at]);
             #[comptime]
             if let ComptimeOption::Some(of) = around_affine {
                 other = fma(other, of[lane], of[lanes as usize + lane]);
             }
             value += other;
         }
-        y[at] = activate::<N>(value, activation);
+        y[at] = narrow::<E, N>(activate::<N>(value, activation));
     }
 }
 
@@ -57,7 +62,7 @@ pub fn normalize(
 ) -> Buffer {
     let channels = affine.length / 2;
     let width = width(channels);
-    let y = Buffer::new(client, x.length);
+    let y = Buffer::of(client, x.length, x.element);
     let (count, dim) = elementwise(x.length / width);
     let around_affine = around.and_then(|(_, affine)| affine);
     // SAFETY: the kernel stays below the length of `y`, which is that of `x`.
@@ -74,6 +79,7 @@ pub fn normalize(
             y.argument(width),
             (channels / width) as u32,
             activation,
+            x.element.kind(),
         );
     }
     y
@@ -103,12 +109,12 @@ fn gated<N: Size>(
 }
 
 #[cube(launch_unchecked)]
-fn gradient_sums_kernel<N: Size>(
-    dy: &[Vector<f32, N>],
-    x: &[Vector<f32, N>],
+fn gradient_sums_kernel<E: Float, N: Size>(
+    dy: &[Vector<E, N>],
+    x: &[Vector<E, N>],
     mean: &[Vector<f32, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
-    other: ComptimeOption<&[Vector<f32, N>]>,
+    other: ComptimeOption<&[Vector<E, N>]>,
     partial: &mut [Vector<f32, N>],
     rows: u32,
     per_cube: u32,
@@ -116,6 +122,7 @@ fn gradient_sums_kernel<N: Size>(
     #[comptime] gate: Gate,
     #[comptime] lanes: usize,
     #[comptime] units: usize,
+    #[define(E)] _element: ElemType,
 ) {
     let unit = UNIT_POS as usize;
     let all = all_lanes as usize;
@@ -135,13 +142,13 @@ fn gradient_sums_kernel<N: Size>(
         let mut row = first + unit / lanes;
         while row < end {
             let at = row * all + lane;
-            let x = x[at];
+            let x = widen::<E, N>(x[at]);
             let mut others = Vector::<f32, N>::new(0.0);
             #[comptime]
             if let ComptimeOption::Some(other) = &other {
-                others = other[at];
+                others = widen::<E, N>(other[at]);
             }
-            let g = gated::<N>(dy[at], x, scale, shift, others, gate);
+            let g = gated::<N>(widen::<E, N>(dy[at]), x, scale, shift, others, gate);
             sum += g;
             product = fma(g, x - mean, product);
             row += comptime!(units / lanes);
@@ -168,6 +175,7 @@ fn gradient_end_kernel(
     rows: u32,
     cubes: u32,
     epsilon: f32,
+    factor: f32,
 ) {
     let mut shared = Shared::<[f32]>::new_slice(END_UNITS);
     let channels = channels as usize;
@@ -185,8 +193,8 @@ fn gradient_end_kernel(
     if UNIT_POS == 0 {
         let inverse = 1.0f32 / (variance[channel] + epsilon).sqrt();
         let count = f32::cast_from(rows);
-        d_beta[channel] = sum;
-        d_gamma[channel] = product * inverse;
+        d_beta[channel] = sum * factor;
+        d_gamma[channel] = product * inverse * factor;
         let by_g = gamma[channel] * inverse;
         let by_x = -by_g * inverse * inverse * product / count;
         factors[channel] = by_g;
@@ -196,25 +204,26 @@ fn gradient_end_kernel(
 }
 
 #[cube(launch_unchecked)]
-fn gradient_kernel<N: Size>(
-    dy: &[Vector<f32, N>],
-    x: &[Vector<f32, N>],
+fn gradient_kernel<E: Float, N: Size>(
+    dy: &[Vector<E, N>],
+    x: &[Vector<E, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
     factors: &[Vector<f32, N>],
-    other: ComptimeOption<&[Vector<f32, N>]>,
-    dx: &mut [Vector<f32, N>],
+    other: ComptimeOption<&[Vector<E, N>]>,
+    dx: &mut [Vector<E, N>],
     lanes: u32,
     #[comptime] gate: Gate,
+    #[define(E)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < dx.len() {
         let all = lanes as usize;
         let lane = at % all;
-        let x = x[at];
+        let x = widen::<E, N>(x[at]);
         let mut others = Vector::<f32, N>::new(0.0);
         #[comptime]
         if let ComptimeOption::Some(other) = other {
-            others = other[at];
+            others = widen::<E, N>(other[at]);
         }
         let mut scale = Vector::<f32, N>::new(0.0);
         let mut shift = Vector::<f32, N>::new(0.0);
@@ -223,12 +232,12 @@ fn gradient_kernel<N: Size>(
             scale = affine[lane];
             shift = affine[all + lane];
         }
-        let g = gated::<N>(dy[at], x, scale, shift, others, gate);
-        dx[at] = fma(
+        let g = gated::<N>(widen::<E, N>(dy[at]), x, scale, shift, others, gate);
+        dx[at] = narrow::<E, N>(fma(
             g,
             factors[lane],
             fma(x, factors[all + lane], factors[2 * all + lane]),
-        );
+        ));
     }
 }
 
@@ -256,8 +265,10 @@ pub fn normalize_back(
     other: Option<&Buffer>,
     gate: Gate,
     epsilon: f32,
+    batch: usize,
 ) -> Gradients {
     let channels = mean.length;
+    let factor = 1.0 / dy.element.scale(batch);
     let rows = Rows::new(x.length / channels, channels);
     let partial = Buffer::new(client, rows.cubes * 2 * channels);
     let of = rows.width;
@@ -265,7 +276,7 @@ pub fn normalize_back(
     let [gamma_gradient, beta_gradient, factors] =
         Buffer::several(client, [channels, channels, 3 * channels]);
     let gradients = Gradients {
-        x: Buffer::new(client, x.length),
+        x: Buffer::of(client, x.length, x.element),
         gamma: gamma_gradient,
         beta: beta_gradient,
     };
@@ -289,6 +300,7 @@ pub fn normalize_back(
             gate,
             rows.lanes,
             rows.units,
+            x.element.kind(),
         );
         gradient_end_kernel::launch_unchecked(
             client,
@@ -305,6 +317,7 @@ pub fn normalize_back(
             rows.rows as u32,
             rows.cubes as u32,
             epsilon,
+            factor,
         );
         gradient_kernel::launch_unchecked(
             client,
@@ -319,6 +332,7 @@ pub fn normalize_back(
             gradients.x.argument(of),
             lanes,
             gate,
+            x.element.kind(),
         );
     }
     gradients

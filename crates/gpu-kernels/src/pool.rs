@@ -4,7 +4,7 @@ use cubecl::prelude::*;
 
 use crate::activation::{Activation, activate};
 use crate::rows::elementwise;
-use crate::{Buffer, width};
+use crate::{Buffer, narrow, widen, width};
 
 #[derive(CubeLaunch, CubeType, Clone, Copy)]
 struct Pooling {
@@ -16,14 +16,15 @@ struct Pooling {
 }
 
 #[cube(launch_unchecked)]
-fn max_pool_kernel<N: Size>(
-    x: &[Vector<f32, N>],
+fn max_pool_kernel<E: Float, N: Size>(
+    x: &[Vector<E, N>],
     bias: ComptimeOption<&[Vector<f32, N>]>,
-    y: &mut [Vector<f32, N>],
+    y: &mut [Vector<E, N>],
     places: &mut [Vector<i32, N>],
     pooling: Pooling,
     #[comptime] window: usize,
     #[comptime] activation: Activation,
+    #[define(E)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < y.len() {
@@ -36,12 +37,15 @@ fn max_pool_kernel<N: Size>(
             + column * window)
             * lanes
             + lane;
-        let mut best = x[first];
+        let mut best = widen::<E, N>(x[first]);
         let mut place = Vector::<i32, N>::new(0);
         #[unroll]
         for i in 1..comptime!(window * window) {
-            let value = x[first
-                + (comptime!(i / window) * pooling.width as usize + comptime!(i % window)) * lanes];
+            let value = widen::<E, N>(
+                x[first
+                    + (comptime!(i / window) * pooling.width as usize + comptime!(i % window))
+                        * lanes],
+            );
             #[unroll]
             for k in 0..N::value() {
                 if value.extract(k) > best.extract(k) {
@@ -54,7 +58,7 @@ fn max_pool_kernel<N: Size>(
         if let ComptimeOption::Some(bias) = bias {
             best += bias[lane];
         }
-        y[at] = activate::<N>(best, activation);
+        y[at] = narrow::<E, N>(activate::<N>(best, activation));
         places[at] = place;
     }
 }
@@ -73,7 +77,8 @@ pub fn max_pool(
     let of = width(channels);
     let batch = x.length / (height * columns * channels);
     let length = batch * (height / window) * (columns / window) * channels;
-    let [y, places] = Buffer::several(client, [length; 2]);
+    let y = Buffer::of(client, length, x.element);
+    let places = Buffer::new(client, length);
     let (count, dim) = elementwise(length / of);
     // SAFETY: the kernel stays below the length of its results, whose windows lie inside of `x`.
     unsafe {
@@ -95,19 +100,21 @@ pub fn max_pool(
             ),
             window,
             activation,
+            x.element.kind(),
         );
     }
     (y, places)
 }
 
 #[cube(launch_unchecked)]
-fn max_pool_back_kernel<N: Size>(
-    dy: &[Vector<f32, N>],
-    y: ComptimeOption<&[Vector<f32, N>]>,
+fn max_pool_back_kernel<E: Float, N: Size>(
+    dy: &[Vector<E, N>],
+    y: ComptimeOption<&[Vector<E, N>]>,
     places: &[Vector<i32, N>],
-    dx: &mut [Vector<f32, N>],
+    dx: &mut [Vector<E, N>],
     pooling: Pooling,
     #[comptime] window: usize,
+    #[define(E)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < dx.len() {
@@ -127,7 +134,7 @@ fn max_pool_back_kernel<N: Size>(
                 + lane;
             let mine = (row % window * window + column % window) as i32;
             let place = places[from];
-            let g = dy[from];
+            let g = widen::<E, N>(dy[from]);
             #[unroll]
             for k in 0..N::value() {
                 if place.extract(k) == mine {
@@ -136,7 +143,7 @@ fn max_pool_back_kernel<N: Size>(
             }
             #[comptime]
             if let ComptimeOption::Some(y) = y {
-                let y = y[from];
+                let y = widen::<E, N>(y[from]);
                 #[unroll]
                 for k in 0..N::value() {
                     if y.extract(k) <= 0.0 {
@@ -145,7 +152,7 @@ fn max_pool_back_kernel<N: Size>(
                 }
             }
         }
-        dx[at] = value;
+        dx[at] = narrow::<E, N>(value);
     }
 }
 
@@ -161,7 +168,7 @@ pub fn max_pool_back(
 ) -> Buffer {
     let of = width(channels);
     let batch = dy.length / ((height / window) * (columns / window) * channels);
-    let dx = Buffer::new(client, batch * height * columns * channels);
+    let dx = Buffer::of(client, batch * height * columns * channels, dy.element);
     let (count, dim) = elementwise(dx.length / of);
     // SAFETY: the kernel stays below the length of `dx`, and reads only windows that there are.
     unsafe {
@@ -182,29 +189,36 @@ pub fn max_pool_back(
                 (channels / of) as u32,
             ),
             window,
+            dy.element.kind(),
         );
     }
     dx
 }
 
 #[cube(launch_unchecked)]
-fn mean_kernel<N: Size>(x: &[Vector<f32, N>], y: &mut [Vector<f32, N>], lanes: u32, pixels: u32) {
+fn mean_kernel<E: Float, N: Size>(
+    x: &[Vector<E, N>],
+    y: &mut [Vector<E, N>],
+    lanes: u32,
+    pixels: u32,
+    #[define(E)] _element: ElemType,
+) {
     let at = ABSOLUTE_POS;
     if at < y.len() {
         let lanes = lanes as usize;
         let first = at / lanes * pixels as usize * lanes + at % lanes;
         let mut sum = Vector::<f32, N>::new(0.0);
         for pixel in 0..pixels as usize {
-            sum += x[first + pixel * lanes];
+            sum += widen::<E, N>(x[first + pixel * lanes]);
         }
-        y[at] = sum * Vector::<f32, N>::new(1.0 / f32::cast_from(pixels));
+        y[at] = narrow::<E, N>(sum * Vector::<f32, N>::new(1.0 / f32::cast_from(pixels)));
     }
 }
 
 /// The mean of each channel over the pixels of an image: `[batch, pixels, channels]` to `[batch, channels]`.
 pub fn mean(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> Buffer {
     let of = width(channels);
-    let y = Buffer::new(client, x.length / pixels);
+    let y = Buffer::of(client, x.length / pixels, x.element);
     let (count, dim) = elementwise(y.length / of);
     // SAFETY: the kernel stays below the length of `y`, which is that of `x` by `pixels`.
     unsafe {
@@ -217,30 +231,33 @@ pub fn mean(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> Buff
             y.argument(of),
             (channels / of) as u32,
             pixels as u32,
+            x.element.kind(),
         );
     }
     y
 }
 
 #[cube(launch_unchecked)]
-fn mean_back_kernel<N: Size>(
-    dy: &[Vector<f32, N>],
-    dx: &mut [Vector<f32, N>],
+fn mean_back_kernel<E: Float, N: Size>(
+    dy: &[Vector<E, N>],
+    dx: &mut [Vector<E, N>],
     lanes: u32,
     pixels: u32,
+    #[define(E)] _element: ElemType,
 ) {
     let at = ABSOLUTE_POS;
     if at < dx.len() {
         let lanes = lanes as usize;
         let from = at / (lanes * pixels as usize) * lanes + at % lanes;
-        dx[at] = dy[from] * Vector::<f32, N>::new(1.0 / f32::cast_from(pixels));
+        let factor = Vector::<f32, N>::new(1.0 / f32::cast_from(pixels));
+        dx[at] = narrow::<E, N>(widen::<E, N>(dy[from]) * factor);
     }
 }
 
 /// The gradient of [`mean`].
 pub fn mean_back(client: &Client, dy: &Buffer, pixels: usize, channels: usize) -> Buffer {
     let of = width(channels);
-    let dx = Buffer::new(client, dy.length * pixels);
+    let dx = Buffer::of(client, dy.length * pixels, dy.element);
     let (count, dim) = elementwise(dx.length / of);
     // SAFETY: the kernel stays below the length of `dx`, which is that of `dy` times `pixels`.
     unsafe {
@@ -253,13 +270,21 @@ pub fn mean_back(client: &Client, dy: &Buffer, pixels: usize, channels: usize) -
             dx.argument(of),
             (channels / of) as u32,
             pixels as u32,
+            dy.element.kind(),
         );
     }
     dx
 }
 
 #[cube(launch_unchecked)]
-fn max_kernel(x: &[f32], y: &mut [f32], places: &mut [i32], channels: u32, pixels: u32) {
+fn max_kernel<E: Float>(
+    x: &[E],
+    y: &mut [E],
+    places: &mut [i32],
+    channels: u32,
+    pixels: u32,
+    #[define(E)] _element: ElemType,
+) {
     let at = ABSOLUTE_POS;
     if at < y.len() {
         let channels = channels as usize;
@@ -282,7 +307,8 @@ fn max_kernel(x: &[f32], y: &mut [f32], places: &mut [i32], channels: u32, pixel
 /// `[batch, channels]`, and at which pixel it was.
 pub fn max(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> (Buffer, Buffer) {
     let length = x.length / pixels;
-    let [y, places] = Buffer::several(client, [length; 2]);
+    let y = Buffer::of(client, length, x.element);
+    let places = Buffer::new(client, length);
     let (count, dim) = elementwise(length);
     // SAFETY: the kernel stays below the length of `y`, which is that of `x` by `pixels`.
     unsafe {
@@ -295,18 +321,26 @@ pub fn max(client: &Client, x: &Buffer, pixels: usize, channels: usize) -> (Buff
             places.argument(1),
             channels as u32,
             pixels as u32,
+            x.element.kind(),
         );
     }
     (y, places)
 }
 
 #[cube(launch_unchecked)]
-fn max_back_kernel(dy: &[f32], places: &[i32], dx: &mut [f32], channels: u32, pixels: u32) {
+fn max_back_kernel<E: Float>(
+    dy: &[E],
+    places: &[i32],
+    dx: &mut [E],
+    channels: u32,
+    pixels: u32,
+    #[define(E)] _element: ElemType,
+) {
     let at = ABSOLUTE_POS;
     if at < dx.len() {
         let channels = channels as usize;
         let from = at / (channels * pixels as usize) * channels + at % channels;
-        let mut value = 0.0f32;
+        let mut value = E::new(0.0);
         if places[from] == (at / channels % pixels as usize) as i32 {
             value = dy[from];
         }
@@ -322,7 +356,7 @@ pub fn max_back(
     pixels: usize,
     channels: usize,
 ) -> Buffer {
-    let dx = Buffer::new(client, dy.length * pixels);
+    let dx = Buffer::of(client, dy.length * pixels, dy.element);
     let (count, dim) = elementwise(dx.length);
     // SAFETY: the kernel stays below the length of `dx`, which is that of `dy` times `pixels`.
     unsafe {
@@ -335,6 +369,7 @@ pub fn max_back(
             dx.argument(1),
             channels as u32,
             pixels as u32,
+            dy.element.kind(),
         );
     }
     dx

@@ -2,7 +2,7 @@
 
 use cubecl::prelude::*;
 
-use crate::{Buffer, UNITS, many, width};
+use crate::{Buffer, UNITS, many, widen, width};
 
 /// The most cubes that share the rows of a sum.
 const MAX_CUBES: usize = 512;
@@ -99,15 +99,17 @@ pub(crate) fn cubes(count: usize) -> CubeCount {
 }
 
 #[cube(launch_unchecked)]
-fn sums_kernel<N: Size>(
-    x: &[Vector<f32, N>],
-    gate: ComptimeOption<&[Vector<f32, N>]>,
+fn sums_kernel<E: Float, N: Size>(
+    x: &[Vector<E, N>],
+    gate: ComptimeOption<&[Vector<E, N>]>,
     partial: &mut [Vector<f32, N>],
     rows: u32,
     per_cube: u32,
     all_lanes: u32,
+    factor: f32,
     #[comptime] lanes: usize,
     #[comptime] units: usize,
+    #[define(E)] _element: ElemType,
 ) {
     let unit = UNIT_POS as usize;
     let all = all_lanes as usize;
@@ -118,10 +120,10 @@ fn sums_kernel<N: Size>(
         let mut row = first + unit / lanes;
         while row < end {
             let at = row * all + lane;
-            let mut value = x[at];
+            let mut value = widen::<E, N>(x[at]);
             #[comptime]
             if let ComptimeOption::Some(gate) = &gate {
-                let gate = gate[at];
+                let gate = widen::<E, N>(gate[at]);
                 #[unroll]
                 for i in 0..N::value() {
                     if gate.extract(i) <= 0.0 {
@@ -135,13 +137,19 @@ fn sums_kernel<N: Size>(
     }
     let (sum, _) = together::<N>(sum, sum, lanes, units);
     if unit < lanes && lane < all {
-        partial[CUBE_POS_X as usize * all + lane] = sum;
+        partial[CUBE_POS_X as usize * all + lane] = sum * Vector::<f32, N>::new(factor);
     }
 }
 
-/// The sum of each column of `x`, `[rows, channels]`, in parts that are still to be added. With `gate`, only values
-/// count where that is above zero.
-pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize) -> Parts {
+/// The sum of each column of `x`, `[rows, channels]`, a gradient by images of a batch of so many, in parts that are
+/// still to be added. With `gate`, only values count where that is above zero.
+pub fn sums(
+    client: &Client,
+    x: &Buffer,
+    gate: Option<&Buffer>,
+    channels: usize,
+    batch: usize,
+) -> Parts {
     let rows = Rows::new(x.length / channels, channels);
     let of = rows.width;
     let partial = Buffer::new(client, rows.cubes * channels);
@@ -158,8 +166,10 @@ pub fn sums(client: &Client, x: &Buffer, gate: Option<&Buffer>, channels: usize)
             rows.rows as u32,
             rows.per_cube as u32,
             (channels / of) as u32,
+            1.0 / x.element.scale(batch),
             rows.lanes,
             rows.units,
+            x.element.kind(),
         );
     }
     Parts::new(client, partial, rows.cubes)

@@ -36,11 +36,11 @@ impl After<'_> {
 
 /// What follows the sum of four channels of a pixel, the first of which is `channel`, of those from `at` on.
 #[cube]
-pub(crate) fn finish<N: Size>(
+pub(crate) fn finish<E: Float, N: Size>(
     value: Quad,
     bias: ComptimeOption<&[f32]>,
-    around: ComptimeOption<&[Vector<f32, N>]>,
-    around_gate: ComptimeOption<&[Vector<f32, N>]>,
+    around: ComptimeOption<&[Vector<E, N>]>,
+    around_gate: ComptimeOption<&[Vector<E, N>]>,
     at: usize,
     channel: usize,
     channels: usize,
@@ -58,10 +58,10 @@ pub(crate) fn finish<N: Size>(
     }
     #[comptime]
     if let ComptimeOption::Some(around) = around {
-        let mut other = read::<N>(around, at + channel, channel, channels);
+        let mut other = read::<E, N>(around, at + channel, channel, channels);
         #[comptime]
         if let ComptimeOption::Some(gate) = around_gate {
-            let gate = read::<N>(gate, at + channel, channel, channels);
+            let gate = read::<E, N>(gate, at + channel, channel, channels);
             #[unroll]
             for k in 0..4usize {
                 if gate.extract(k) <= 0.0 {

@@ -17,20 +17,21 @@ use crate::moments::{self, PART};
 use crate::{Buffer, Quad, width, write};
 
 #[cube(launch_unchecked)]
-fn convolve<NX: Size, NY: Size>(
-    x: &[Vector<f32, NX>],
+fn convolve<E: Float, NX: Size, NY: Size>(
+    x: &[Vector<E, NX>],
     affine: ComptimeOption<&[Vector<f32, NX>]>,
     weight: &[f32],
-    y: &mut [Vector<f32, NY>],
+    y: &mut [Vector<E, NY>],
     bias: ComptimeOption<&[f32]>,
-    around: ComptimeOption<&[Vector<f32, NY>]>,
-    around_gate: ComptimeOption<&[Vector<f32, NY>]>,
+    around: ComptimeOption<&[Vector<E, NY>]>,
+    around_gate: ComptimeOption<&[Vector<E, NY>]>,
     partial: &mut [f32],
     sizes: Sizes,
     #[comptime] tile: Tile,
     #[comptime] window: Window,
     #[comptime] activation: Activation,
     #[comptime] takes_moments: bool,
+    #[define(E)] _element: ElemType,
 ) {
     let taps = comptime!(window.size * window.size);
     let lanes = comptime!(tile.channels / tile.unit_channels);
@@ -112,7 +113,7 @@ fn convolve<NX: Size, NY: Size>(
     let mut filters = Array::<Quad>::new(filter_reads);
     let mut chunk0 = 0usize;
     if comptime!(tile.ahead) {
-        read_images::<NX>(
+        read_images::<E, NX>(
             &mut images,
             x,
             affine,
@@ -128,7 +129,7 @@ fn convolve<NX: Size, NY: Size>(
     }
     while chunk0 < in_channels {
         if comptime!(!tile.ahead) {
-            read_images::<NX>(
+            read_images::<E, NX>(
                 &mut images,
                 x,
                 affine,
@@ -163,7 +164,7 @@ fn convolve<NX: Size, NY: Size>(
         chunk0 += tile.chunk;
         // The next channels are on their way while these are summed; past the last nothing is read.
         if comptime!(tile.ahead) {
-            read_images::<NX>(
+            read_images::<E, NX>(
                 &mut images,
                 x,
                 affine,
@@ -304,7 +305,7 @@ fn convolve<NX: Size, NY: Size>(
                 let channel = channel0 + (lane + comptime!(j * lanes)) * 4;
                 if channel < sizes.out_channels as usize {
                     let channels = sizes.out_channels as usize;
-                    let value = finish::<NY>(
+                    let value = finish::<E, NY>(
                         sums[comptime!(i * unit_quads + j)],
                         bias,
                         around,
@@ -314,7 +315,7 @@ fn convolve<NX: Size, NY: Size>(
                         channels,
                         activation,
                     );
-                    write::<NY>(y, value, at + channel, channel, channels);
+                    write::<E, NY>(y, value, at + channel, channel, channels);
                 }
             }
         }
@@ -324,9 +325,9 @@ fn convolve<NX: Size, NY: Size>(
 /// What a unit brings of the images into shared memory: all reads are under way before the first is
 /// waited for.
 #[cube]
-fn read_images<N: Size>(
+fn read_images<E: Float, N: Size>(
     images: &mut Array<Quad>,
-    x: &[Vector<f32, N>],
+    x: &[Vector<E, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
     sizes: &Sizes,
     image0: usize,
@@ -344,7 +345,7 @@ fn read_images<N: Size>(
     for n in 0..comptime!((tile.images * rows * columns * quads).div_ceil(units)) {
         let e = UNIT_POS as usize + comptime!(n * units);
         let cell = e / quads;
-        images[n] = load::<N>(
+        images[n] = load::<E, N>(
             x,
             affine,
             sizes,
@@ -448,6 +449,7 @@ pub(super) fn launch(
             window,
             after.activation,
             moments.is_some(),
+            x.images.element.kind(),
         );
     }
 }

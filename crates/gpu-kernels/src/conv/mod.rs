@@ -86,7 +86,7 @@ impl Way {
         shape: &Shape,
     ) -> Buffer {
         let (sizes, window) = (forward_sizes(shape), shape.forward_window());
-        let y = Buffer::new(client, shape.out_length());
+        let y = Buffer::of(client, shape.out_length(), x.images.element);
         self.launch(client, x, weight, &y, after, None, sizes, window);
         y
     }
@@ -100,7 +100,7 @@ impl Way {
         shape: &Shape,
     ) -> Buffer {
         let (sizes, window) = (backward_sizes(shape), shape.backward_window());
-        let dx = Buffer::new(client, shape.in_length());
+        let dx = Buffer::of(client, shape.in_length(), dy.element);
         let after = After {
             around,
             ..After::NOTHING
@@ -166,10 +166,10 @@ pub fn convolve_moments<'a>(
 ) -> (Buffer, Moments) {
     let (sizes, window) = (forward_sizes(shape), shape.forward_window());
     let way = Way::new(client, &sizes, &window);
-    let y = Buffer::new(client, shape.out_length());
-    let parts = way.parts(&sizes, &window);
+    let (x, parts) = (x.into(), way.parts(&sizes, &window));
+    let y = Buffer::of(client, shape.out_length(), x.images.element);
     let partial = Buffer::new(client, parts * moments::PART * shape.out_channels);
-    let (x, taken) = (x.into(), Some(&partial));
+    let taken = Some(&partial);
     way.launch(client, x, weight, &y, After::NOTHING, taken, sizes, window);
     let moments = moments::moments_end(client, &partial, parts, gamma, beta, epsilon);
     (y, moments)
@@ -276,8 +276,10 @@ pub fn weight_gradient_with<'a>(
             partial.argument(1),
             sizes(forward_sizes(shape)),
             per_cube as u32,
+            1.0 / dy.element.scale(shape.batch),
             tile,
             window,
+            dy.element.kind(),
         );
     }
     Parts::new(client, partial, parts)

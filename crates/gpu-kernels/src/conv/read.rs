@@ -8,8 +8,8 @@ use crate::{Quad, read};
 /// Four channels of a pixel of the input, which `affine` normalises and a rectifier follows where there
 /// is one; zeros outside of it.
 #[cube]
-pub(crate) fn load<N: Size>(
-    x: &[Vector<f32, N>],
+pub(crate) fn load<E: Float, N: Size>(
+    x: &[Vector<E, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
     sizes: &Sizes,
     image: usize,
@@ -27,11 +27,11 @@ pub(crate) fn load<N: Size>(
     if inside {
         let at = ((image * sizes.height as usize + row) * sizes.width as usize + column) * channels
             + channel;
-        value = read::<N>(x, at, channel, channels);
+        value = read::<E, N>(x, at, channel, channels);
         #[comptime]
         if let ComptimeOption::Some(affine) = affine {
-            let scale = read::<N>(affine, channel, channel, channels);
-            let shift = read::<N>(affine, channels + channel, channel, channels);
+            let scale = read::<f32, N>(affine, channel, channel, channels);
+            let shift = read::<f32, N>(affine, channels + channel, channel, channels);
             value = max(fma(value, scale, shift), Quad::new(0.0));
         }
     }

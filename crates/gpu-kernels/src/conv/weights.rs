@@ -12,15 +12,17 @@ use super::tile::WeightTile;
 use crate::Quad;
 
 #[cube(launch_unchecked)]
-pub(crate) fn weight_gradient<NX: Size, NY: Size>(
-    x: &[Vector<f32, NX>],
+pub(crate) fn weight_gradient<E: Float, NX: Size, NY: Size>(
+    x: &[Vector<E, NX>],
     affine: ComptimeOption<&[Vector<f32, NX>]>,
-    dy: &[Vector<f32, NY>],
+    dy: &[Vector<E, NY>],
     partial: &mut [f32],
     sizes: Sizes,
     tiles_per_cube: u32,
+    factor: f32,
     #[comptime] tile: WeightTile,
     #[comptime] window: Window,
+    #[define(E)] _element: ElemType,
 ) {
     let size = comptime!(window.size);
     let stride = comptime!(window.stride);
@@ -60,7 +62,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
     let mut gradients = Array::<Quad>::new(gradient_reads);
     let first = CUBE_POS_X as usize * tiles_per_cube as usize;
     if comptime!(tile.ahead) {
-        read_images::<NX>(
+        read_images::<E, NX>(
             &mut images,
             x,
             affine,
@@ -71,13 +73,13 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
             tile,
             window,
         );
-        read_gradients::<NY>(&mut gradients, dy, &sizes, first, out0, units, tile);
+        read_gradients::<E, NY>(&mut gradients, dy, &sizes, first, out0, units, tile);
     }
     for t in 0..tiles_per_cube as usize {
         let place = first + t;
         if place < all {
             if comptime!(!tile.ahead) {
-                read_images::<NX>(
+                read_images::<E, NX>(
                     &mut images,
                     x,
                     affine,
@@ -88,7 +90,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                     tile,
                     window,
                 );
-                read_gradients::<NY>(&mut gradients, dy, &sizes, place, out0, units, tile);
+                read_gradients::<E, NY>(&mut gradients, dy, &sizes, place, out0, units, tile);
             }
             sync_cube();
             #[unroll]
@@ -112,7 +114,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                 if t + 1 < tiles_per_cube as usize {
                     next = place + 1;
                 }
-                read_images::<NX>(
+                read_images::<E, NX>(
                     &mut images,
                     x,
                     affine,
@@ -123,7 +125,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                     tile,
                     window,
                 );
-                read_gradients::<NY>(&mut gradients, dy, &sizes, next, out0, units, tile);
+                read_gradients::<E, NY>(&mut gradients, dy, &sizes, next, out0, units, tile);
             }
 
             let mut line = group;
@@ -192,7 +194,7 @@ pub(crate) fn weight_gradient<NX: Size, NY: Size>(
                     let at = base + ((to * in_channels + from) * size + tap_row) * size;
                     #[unroll]
                     for tap in 0..size {
-                        partial[at + tap] = sums[comptime!(tap * 4 + j)].extract(k);
+                        partial[at + tap] = sums[comptime!(tap * 4 + j)].extract(k) * factor;
                     }
                 }
             }
@@ -223,9 +225,9 @@ fn corner(sizes: &Sizes, place: usize, #[comptime] tile: WeightTile) -> (usize, 
 /// What a unit brings of the images into shared memory: all reads are under way before the first is
 /// waited for.
 #[cube]
-fn read_images<N: Size>(
+fn read_images<E: Float, N: Size>(
     images: &mut Array<Quad>,
-    x: &[Vector<f32, N>],
+    x: &[Vector<E, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
     sizes: &Sizes,
     place: usize,
@@ -244,7 +246,7 @@ fn read_images<N: Size>(
         let e = UNIT_POS as usize + comptime!(n * units);
         let cell = e / quads;
         // What is below zero wraps and is outside as well.
-        images[n] = load::<N>(
+        images[n] = load::<E, N>(
             x,
             affine,
             sizes,
@@ -258,9 +260,9 @@ fn read_images<N: Size>(
 
 /// What a unit brings of the gradient into shared memory.
 #[cube]
-fn read_gradients<N: Size>(
+fn read_gradients<E: Float, N: Size>(
     gradients: &mut Array<Quad>,
-    dy: &[Vector<f32, N>],
+    dy: &[Vector<E, N>],
     sizes: &Sizes,
     place: usize,
     out0: usize,
@@ -273,7 +275,7 @@ fn read_gradients<N: Size>(
     for n in 0..comptime!((tile.images * tile.rows * tile.columns * quads).div_ceil(units)) {
         let e = UNIT_POS as usize + comptime!(n * units);
         let pixel = e / quads;
-        gradients[n] = load_gradient::<N>(
+        gradients[n] = load_gradient::<E, N>(
             dy,
             sizes,
             pixel / comptime!(tile.columns * tile.rows) + image0,
@@ -285,8 +287,8 @@ fn read_gradients<N: Size>(
 }
 
 #[cube]
-fn load_gradient<NY: Size>(
-    dy: &[Vector<f32, NY>],
+fn load_gradient<E: Float, NY: Size>(
+    dy: &[Vector<E, NY>],
     sizes: &Sizes,
     image: usize,
     row: usize,
@@ -303,7 +305,7 @@ fn load_gradient<NY: Size>(
         let at = ((image * sizes.out_height as usize + row) * sizes.out_width as usize + column)
             * channels
             + channel;
-        value = crate::read::<NY>(dy, at, channel, channels);
+        value = crate::read::<E, NY>(dy, at, channel, channels);
     }
     value
 }

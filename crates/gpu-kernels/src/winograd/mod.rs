@@ -200,6 +200,7 @@ fn spread(client: &Client, x: Input<'_>, of: [usize; 8], group: &Group, window: 
             launch_sizes(of),
             group.launch(),
             window,
+            x.images.element.kind(),
         );
     }
     to
@@ -339,6 +340,7 @@ fn gather(
             gathering.lanes,
             after.activation,
             moments.is_some(),
+            y.element.kind(),
         );
     }
 }
@@ -411,6 +413,7 @@ pub(crate) fn weight_gradient(
             from as u32,
             to as u32,
             all as u32,
+            1.0 / dy.element.scale(batch),
         );
     }
     gradient

@@ -469,10 +469,10 @@ fn put(
 /// The quad at `at` of what is read four numbers at once.
 #[cube]
 fn quad_of<N: Size>(from: &[Vector<f32, N>], at: usize) -> Quad {
-    crate::read::<N>(from, at * 4, 0usize, 4usize)
+    crate::read::<f32, N>(from, at * 4, 0usize, 4usize)
 }
 
 #[cube]
 fn store<N: Size>(to: &mut [Vector<f32, N>], at: usize, value: Quad) {
-    crate::write::<N>(to, value, at * 4, 0usize, 4usize);
+    crate::write::<f32, N>(to, value, at * 4, 0usize, 4usize);
 }

@@ -125,13 +125,14 @@ fn taps_line(e: &mut Array<f32>, #[comptime] first: usize, #[comptime] step: usi
 /// Tiles of `x`, `window` pixels high and wide, as `[points, tiles, channels]`: of the input, six, or of the
 /// gradient by the output, four.
 #[cube(launch_unchecked)]
-pub(super) fn spread<N: Size>(
-    x: &[Vector<f32, N>],
+pub(super) fn spread<E: Float, N: Size>(
+    x: &[Vector<E, N>],
     affine: ComptimeOption<&[Vector<f32, N>]>,
     to: &mut [Vector<f32, N>],
     sizes: Sizes,
     tiles: Tiles,
     #[comptime] window: usize,
+    #[define(E)] _element: ElemType,
 ) {
     let channels = sizes.in_channels as usize;
     let quads = channels / 4;
@@ -148,7 +149,7 @@ pub(super) fn spread<N: Size>(
         let mut d = Array::<Quad>::new(POINTS);
         #[unroll]
         for i in 0..comptime!(window * window) {
-            d[comptime!(i / window * SIDE + i % window)] = load::<N>(
+            d[comptime!(i / window * SIDE + i % window)] = load::<E, N>(
                 x,
                 affine,
                 &sizes,
@@ -177,7 +178,7 @@ pub(super) fn spread<N: Size>(
         #[unroll]
         for p in 0..POINTS {
             let at = ((p * count + tile) * quads + quad) * 4;
-            write::<N>(to, d[p], at, quad * 4, channels);
+            write::<f32, N>(to, d[p], at, quad * 4, channels);
         }
     }
 }
@@ -226,6 +227,7 @@ pub(super) fn filter_gradient(
     in_channels: u32,
     out_channels: u32,
     count: u32,
+    factor: f32,
 ) {
     let in_channels = in_channels as usize;
     let out_channels = out_channels as usize;
@@ -255,7 +257,7 @@ pub(super) fn filter_gradient(
         let at = (channel * in_channels + from) * comptime!(TAPS * TAPS);
         #[unroll]
         for tap in 0..comptime!(TAPS * TAPS) {
-            to[at + tap] = e[comptime!(tap / TAPS * SIDE + tap % TAPS)];
+            to[at + tap] = e[comptime!(tap / TAPS * SIDE + tap % TAPS)] * factor;
         }
     }
 }
@@ -265,12 +267,12 @@ pub(super) const GATHER_UNITS: usize = 256;
 
 /// Images of `[points, tiles, channels]`, with what follows a convolution, and their moments.
 #[cube(launch_unchecked)]
-pub(super) fn gather<N: Size>(
+pub(super) fn gather<E: Float, N: Size>(
     from: &[Vector<f32, N>],
-    y: &mut [Vector<f32, N>],
+    y: &mut [Vector<E, N>],
     bias: ComptimeOption<&[f32]>,
-    around: ComptimeOption<&[Vector<f32, N>]>,
-    around_gate: ComptimeOption<&[Vector<f32, N>]>,
+    around: ComptimeOption<&[Vector<E, N>]>,
+    around_gate: ComptimeOption<&[Vector<E, N>]>,
     partial: &mut [f32],
     sizes: Sizes,
     tiles: Tiles,
@@ -279,6 +281,7 @@ pub(super) fn gather<N: Size>(
     #[comptime] lanes: usize,
     #[comptime] activation: Activation,
     #[comptime] takes_moments: bool,
+    #[define(E)] _element: ElemType,
 ) {
     let unit = UNIT_POS as usize;
     let lane = unit % lanes;
@@ -315,7 +318,7 @@ pub(super) fn gather<N: Size>(
             #[unroll]
             for p in 0..POINTS {
                 let at = ((p * count + tile) * quads + quad) * 4;
-                m[p] = crate::read::<N>(from, at, channel, channels);
+                m[p] = crate::read::<f32, N>(from, at, channel, channels);
             }
         }
         #[unroll]
@@ -353,7 +356,7 @@ pub(super) fn gather<N: Size>(
                     pixels += 1.0;
                 }
                 let at = ((image * height + row) * width + column) * channels;
-                let value = finish::<N>(
+                let value = finish::<E, N>(
                     value,
                     bias,
                     around,
@@ -363,7 +366,7 @@ pub(super) fn gather<N: Size>(
                     channels,
                     activation,
                 );
-                write::<N>(y, value, at + channel, channel, channels);
+                write::<E, N>(y, value, at + channel, channel, channels);
             }
         }
     }

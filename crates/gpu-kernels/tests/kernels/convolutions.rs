@@ -11,7 +11,7 @@ use gpu_kernels::winograd::{Block, Points};
 use crate::{client, download, error, random, upload};
 
 /// Forward, by data and by weights, in double precision.
-fn reference(shape: &Shape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
+pub(crate) fn reference(shape: &Shape, x: &[f32], w: &[f32], dy: &[f32]) -> [Vec<f64>; 3] {
     let s = shape;
     let (oh, ow) = (s.out_height(), s.out_width());
     let mut y = vec![0.0; s.batch * oh * ow * s.out_channels];

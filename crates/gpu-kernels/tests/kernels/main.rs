@@ -3,11 +3,12 @@
 #![cfg(feature = "wgpu")]
 
 mod convolutions;
+mod halves;
 mod moments;
 mod updates;
 
 use cubecl::prelude::*;
-use gpu_kernels::Buffer;
+use gpu_kernels::{Buffer, Element};
 
 fn client() -> Client {
     cubecl::Device::default().client()
@@ -29,6 +30,7 @@ fn upload(client: &Client, values: &[f32]) -> Buffer {
     Buffer {
         handle: client.create_from_slice(f32::as_bytes(values)),
         length: values.len(),
+        element: Element::Single,
     }
 }
 

@@ -168,7 +168,7 @@ fn parts_of_many_sums_are_added_each_by_itself() {
         .map(|(i, (rows, channels))| random(i as u64, rows * channels))
         .collect();
     let parts: Vec<_> = (shapes.iter().zip(&numbers))
-        .map(|((_, channels), x)| sums(&client, &upload(&client, x), None, *channels))
+        .map(|((_, channels), x)| sums(&client, &upload(&client, x), None, *channels, 1))
         .collect();
     assert!(parts.iter().any(|parts| parts.waiting() == 0));
     assert!(parts.iter().filter(|parts| parts.waiting() > 0).count() >= 3);

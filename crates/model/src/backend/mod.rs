@@ -47,7 +47,7 @@ use types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
     ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
     Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
-    Statistics, Stepped, Stored, StoredBatch,
+    Statistics, Stepped, Storage, Stored, StoredBatch,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -445,6 +445,23 @@ pub trait CnnBackend: Backend {
         settings: AdamWStep,
     ) -> AdamWStepped<Self> {
         compose::adamw_step(weight, gradient, means, settings)
+    }
+
+    /// `images` stored so, where the device has a choice: a GPU does, and everything else stores single precision.
+    ///
+    /// The operations of this contract take images as they are stored and store theirs alike. They compute in single
+    /// precision, in which weights, statistics, what linear layers give, and gradients by parameters are. Gradients
+    /// by images in half precision are stored larger than they are, 256 times the batch's size, so that small ones are
+    /// not lost: of Burn's operations between them only such as are linear may stand, and none that casts.
+    fn stored_as(images: FloatTensor<Self>, storage: Storage) -> FloatTensor<Self> {
+        let _ = storage;
+        images
+    }
+
+    /// The gradient of [`stored_as`](CnnBackend::stored_as) by images that were stored as `storage` says.
+    fn stored_as_backward(dy: FloatTensor<Self>, storage: Storage) -> FloatTensor<Self> {
+        let _ = storage;
+        dy
     }
 
     /// What the `count` views from `first` on show, of images that the device holds. `views` are words as

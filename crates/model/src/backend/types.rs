@@ -3,6 +3,7 @@
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType};
+use burn::tensor::DType;
 
 pub use cpu_kernels::{AdamWStep, SgdStep};
 
@@ -179,6 +180,25 @@ pub struct CrossEntropy<B: Backend> {
     pub loss: FloatTensor<B>,
     /// Its gradient by the logits, `[batch, classes]`.
     pub gradient: FloatTensor<B>,
+}
+
+/// How the numbers of images are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// In single precision, four bytes a number.
+    Single,
+    /// In half precision, two bytes a number.
+    Half,
+}
+
+impl Storage {
+    /// How a tensor's numbers are stored.
+    pub(crate) fn of(dtype: DType) -> Self {
+        match dtype {
+            DType::F16 => Self::Half,
+            _ => Self::Single,
+        }
+    }
 }
 
 /// The means of gradients and of their squares, which AdamW keeps for each parameter.

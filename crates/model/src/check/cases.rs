@@ -5,7 +5,7 @@ use burn::tensor::{DType, Device};
 
 use super::operations::Operations;
 use super::reference::Reference;
-use super::tape::{Outcome, Tape};
+use super::tape::{Draws, Outcome, Tape};
 use super::{CheckError, Errors};
 use crate::backend::types::{AdamWStep, SgdStep};
 
@@ -14,6 +14,13 @@ use crate::backend::types::{AdamWStep, SgdStep};
 pub const BOUNDS: Errors = Errors {
     value: 5e-5,
     gradient: 5e-4,
+};
+
+/// The largest errors of an operation on images in half precision, by norms. Rounding stays below a half of them, most of
+/// it in gradients where rounded numbers have another maximum.
+pub const BOUNDS_OF_HALF: Errors = Errors {
+    value: 2e-3,
+    gradient: 1e-1,
 };
 
 type Body = Box<dyn Fn(&mut Tape<'_>)>;
@@ -26,6 +33,7 @@ pub struct Case {
     pub shapes: String,
     /// Whether it has gradients: the others serve inference and the optimiser.
     differentiates: bool,
+    draws: Draws,
     body: Body,
 }
 
@@ -45,6 +53,7 @@ impl Case {
             operation,
             shapes,
             differentiates: true,
+            draws: Draws::Single,
             body: Box::new(body),
         }
     }
@@ -52,6 +61,33 @@ impl Case {
     fn without_gradients(mut self) -> Self {
         self.differentiates = false;
         self
+    }
+
+    /// With images in half precision.
+    #[must_use]
+    pub fn in_half(self) -> Self {
+        Self {
+            draws: Draws::Half,
+            ..self
+        }
+    }
+
+    /// The largest errors that it may have.
+    #[must_use]
+    pub fn bounds(&self) -> Errors {
+        match self.draws {
+            Draws::Single => BOUNDS,
+            Draws::Half => BOUNDS_OF_HALF,
+        }
+    }
+
+    /// How far `found` is from what is `expected`, and which number is the farthest.
+    #[must_use]
+    pub fn errors(&self, found: &Outcome, expected: &Outcome) -> (Errors, String) {
+        match self.draws {
+            Draws::Single => found.errors(expected),
+            Draws::Half => found.errors_by_norm(expected),
+        }
     }
 
     /// Whether it has gradients.
@@ -93,7 +129,7 @@ impl Case {
         } else {
             device.clone()
         };
-        let mut tape = Tape::new(operations, &device, dtype, seed);
+        let mut tape = Tape::new(operations, &device, dtype, self.draws, seed);
         (self.body)(&mut tape);
         tape.finish()
     }

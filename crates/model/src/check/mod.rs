@@ -7,6 +7,7 @@
 //! | [`mod@reference`] | the same functions of Burn's own operations, which no backend here replaces |
 //! | [`tape`] | a case's inputs and results, on any device |
 //! | [`cases`] | the operations on small images of odd and of even sizes |
+//! | [`half`] | the operations with images in half precision |
 //! | [`networks`] | whole networks and their training steps |
 //!
 //! The reference is neither this project's kernels nor the composed bodies of the contract, so that a
@@ -14,6 +15,7 @@
 //! errors of its own that would count.
 
 pub mod cases;
+pub mod half;
 pub mod networks;
 pub mod operations;
 pub mod reference;

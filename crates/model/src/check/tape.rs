@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::operations::{Biased, Normalised, Operations};
-use super::{CheckError, Errors, distance};
+use super::{CheckError, Errors, distance, distance_of_vectors};
 
 /// Numbers that came from a device.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,24 @@ impl Outcome {
     /// How far the results and gradients are from those `expected`, and which is the farthest.
     #[must_use]
     pub fn errors(&self, expected: &Self) -> (Errors, String) {
+        self.errors_by(expected, distance)
+    }
+
+    /// As [`Outcome::errors`], with the norm of a difference over that of what is expected: where images are in
+    /// half precision, rounding decides for some numbers on which side of a rectifier or a maximum they are.
+    #[must_use]
+    pub fn errors_by_norm(&self, expected: &Self) -> (Errors, String) {
+        let norm = |found: &[f64], expected: &[f64]| {
+            distance_of_vectors(&[found.to_vec()], &[expected.to_vec()])
+        };
+        self.errors_by(expected, norm)
+    }
+
+    fn errors_by(
+        &self,
+        expected: &Self,
+        distance: impl Fn(&[f64], &[f64]) -> f64,
+    ) -> (Errors, String) {
         let mut errors = Errors::default();
         let (mut worst, mut name) = (-1.0, String::new());
         if self.found.len() != expected.found.len() {
@@ -58,6 +76,15 @@ impl Outcome {
     }
 }
 
+/// Which numbers are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Draws {
+    /// Numbers of single precision.
+    Single,
+    /// Numbers that half precision holds too.
+    Half,
+}
+
 /// Reads a gradient from those of a computation; nothing where it has none.
 type Reader = Box<dyn Fn(&Gradients) -> Result<Option<(Vec<usize>, Vec<f64>)>, CheckError>>;
 
@@ -67,9 +94,10 @@ pub struct Tape<'a> {
     pub operations: &'a dyn Operations,
     device: Device,
     dtype: DType,
+    draws: Draws,
     generator: ChaCha8Rng,
     results: Vec<Found>,
-    /// A number that depends on every result in its own way.
+    /// A number that depends on every result in its own way, a mean over the batch.
     sum: Option<Tensor<1>>,
     readers: Vec<(String, Reader)>,
     failed: Option<CheckError>,
@@ -78,11 +106,18 @@ pub struct Tape<'a> {
 impl<'a> Tape<'a> {
     /// A computation by `operations` on `device`, with autodiff where gradients are wanted, in `dtype`.
     #[must_use]
-    pub fn new(operations: &'a dyn Operations, device: &Device, dtype: DType, seed: u64) -> Self {
+    pub fn new(
+        operations: &'a dyn Operations,
+        device: &Device,
+        dtype: DType,
+        draws: Draws,
+        seed: u64,
+    ) -> Self {
         Self {
             operations,
             device: device.clone(),
             dtype,
+            draws,
             generator: ChaCha8Rng::seed_from_u64(seed),
             results: Vec::new(),
             sum: None,
@@ -93,7 +128,11 @@ impl<'a> Tape<'a> {
 
     /// A tensor between -1 and 1 that asks for no gradient.
     pub fn constant<const D: usize>(&mut self, shape: [usize; D]) -> Tensor<D> {
-        let values = draw(&mut self.generator, shape.iter().product());
+        let count = shape.iter().product();
+        let values = match self.draws {
+            Draws::Single => draw(&mut self.generator, count),
+            Draws::Half => draw_half(&mut self.generator, count),
+        };
         Tensor::<D>::from_data(TensorData::new(values, shape), &self.device).cast(self.dtype)
     }
 
@@ -154,7 +193,9 @@ impl<'a> Tape<'a> {
     /// Takes a result.
     pub fn result<const D: usize>(&mut self, y: Tensor<D>) {
         let weights = self.constant(y.dims());
-        let sum = (y.clone() * weights).sum();
+        // As losses are: where gradients are stored in half precision that is taken to be so.
+        let batch = y.dims().first().copied().unwrap_or(1);
+        let sum = (y.clone() * weights).sum().div_scalar(batch as f64);
         self.sum = Some(match self.sum.take() {
             Some(before) => before + sum,
             None => sum,
@@ -200,6 +241,13 @@ impl<'a> Tape<'a> {
 pub(super) fn draw(generator: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
     (0..count)
         .map(|_| (generator.next_u32() >> 8) as f32 / (1u32 << 23) as f32 - 1.0)
+        .collect()
+}
+
+/// `count` numbers between -1 and 1 that half precision holds.
+fn draw_half(generator: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
+    (0..count)
+        .map(|_| (generator.next_u32() >> 21) as f32 / (1u32 << 10) as f32 - 1.0)
         .collect()
 }
 

@@ -17,6 +17,7 @@ use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Int, Tensor};
 
 use crate::backend::CnnBackend;
+use crate::backend::types::Storage;
 
 pub use batch_norm::{BatchNorm, FoldedNorm};
 pub use conv::{Conv2d, ConvBias2d, FoldedConv};
@@ -25,6 +26,21 @@ pub use linear::Linear;
 pub use preact::{FoldedPreactBlock, PreactBlock};
 pub use residual::{BasicBlock, FoldedBlock};
 pub use whitening::Whitening;
+
+/// Images, `[batch, channels, height, width]`, in half precision on a GPU, and as they are elsewhere; see
+/// [`CnnBackend::stored_as`].
+#[must_use]
+pub fn in_half_precision(images: Tensor<4>) -> Tensor<4> {
+    let images = images.into_dispatch();
+    Tensor::from_dispatch(<Dispatch as CnnBackend>::stored_as(images, Storage::Half))
+}
+
+/// Images of any precision in single precision, as [`in_half_precision`].
+#[must_use]
+pub fn in_single_precision(images: Tensor<4>) -> Tensor<4> {
+    let images = images.into_dispatch();
+    Tensor::from_dispatch(<Dispatch as CnnBackend>::stored_as(images, Storage::Single))
+}
 
 /// The mean over all pixels: `[batch, channels, height, width]` to `[batch, channels]`.
 #[must_use]

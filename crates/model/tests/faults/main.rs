@@ -5,7 +5,10 @@
 mod wrong;
 
 use burn::tensor::Device;
+#[cfg(feature = "wgpu")]
+use model::check::cases::BOUNDS_OF_HALF;
 use model::check::cases::{BOUNDS, Case, cases};
+use model::check::half::InHalf;
 use model::check::networks;
 use model::check::operations::{OnDevice, Operations};
 use model::check::tape::Outcome;
@@ -28,7 +31,7 @@ fn errors(
 ) -> Errors {
     let of_each = SEEDS.iter().zip(expected).map(|(seed, expected)| {
         let found = case.on(operations, device, *seed).unwrap();
-        found.errors(expected).0
+        case.errors(&found, expected).0
     });
     of_each.fold(Errors::default(), Errors::or_larger)
 }
@@ -57,6 +60,11 @@ fn every_operation_of_wgpu_is_within_its_bounds() {
         let errors = errors(&case, &expected(&case), &OnDevice, &device);
         assert!(errors.are_within(BOUNDS), "{case:?}: {errors:?}");
     }
+    // The one device of this process.
+    for case in cases().into_iter().map(Case::in_half) {
+        let errors = errors(&case, &expected(&case), &InHalf, &device);
+        assert!(errors.are_within(BOUNDS_OF_HALF), "{case:?}: {errors:?}");
+    }
 }
 
 #[test]
@@ -78,6 +86,26 @@ fn each_planted_fault_is_caught_and_laid_to_its_operation() {
         }
     }
     assert!(Fault::ALL.len() >= 10);
+}
+
+/// The bounds of half precision leave to those of single precision what is as small as rounding is there.
+#[test]
+fn the_bounds_of_half_precision_catch_every_fault_but_small_ones() {
+    let device = Device::ndarray();
+    let cases: Vec<Case> = cases().into_iter().map(Case::in_half).collect();
+    let small = [Fault::Rounded, Fault::GradientScaled, Fault::OnlyLarge];
+    for case in &cases {
+        let errors = errors(case, &expected(case), &InHalf, &device);
+        assert!(errors.are_within(BOUNDS), "{case:?}: {errors:?}");
+    }
+    for fault in Fault::ALL {
+        let of_fault = cases.iter().filter(|c| c.operation == fault.operation());
+        let caught = of_fault.into_iter().any(|case| {
+            let errors = errors(case, &expected(case), &Wrong::new(fault), &device);
+            !errors.are_within(case.bounds())
+        });
+        assert_eq!(caught, !small.contains(&fault), "{fault:?}");
+    }
 }
 
 #[test]

@@ -2,9 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use model::backend::Precision;
-
-use crate::device::{BackendName, DeviceChoice};
+use crate::device::{BackendName, DeviceChoice, Precision};
 
 /// A setting to try in place of one that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,9 +20,13 @@ use std::time::Instant;
 use burn::tensor::Device;
 use model::NetworkKind;
 use model::check::cases::{self, Case};
+use model::check::half::InHalf;
 use model::check::operations::{OnDevice, Operations};
 use model::check::{CheckError, Errors, networks};
+use model::layers::in_half_precision;
 use serde::Serialize;
+
+use crate::device::Precision;
 
 pub use steps::STEPS;
 
@@ -116,11 +120,14 @@ impl Subject {
         }
     }
 
-    fn bounds(&self) -> Errors {
+    fn bounds(&self, precision: Precision) -> Errors {
+        let in_half = precision == Precision::Half;
         match self {
             Self::Batches => batches::BOUNDS,
-            Self::Operation(..) => cases::BOUNDS,
+            Self::Operation(_, cases) => cases.first().map_or(cases::BOUNDS, Case::bounds),
+            Self::Network(_) if in_half => networks::BOUNDS_OF_HALF,
             Self::Network(_) => networks::BOUNDS,
+            Self::Training if in_half => steps::BOUNDS_OF_HALF,
             Self::Training => steps::BOUNDS,
         }
     }
@@ -138,16 +145,22 @@ impl Subject {
 /// What there is to check.
 pub struct Plan {
     subjects: Vec<Subject>,
+    precision: Precision,
 }
 
 impl Plan {
-    /// What belongs to `extent`, of which `only` those that it names, where it names any.
+    /// What belongs to `extent`, of which `only` those that it names, where it names any, for trainings of this
+    /// precision.
     ///
     /// # Errors
     /// The names that there are, where `only` has another.
-    pub fn new(extent: Extent, only: &[String]) -> Result<Self, String> {
+    pub fn new(extent: Extent, precision: Precision, only: &[String]) -> Result<Self, String> {
         let mut subjects = vec![Subject::Batches];
         for case in cases::cases() {
+            let case = match precision {
+                Precision::Half => case.in_half(),
+                Precision::Fast | Precision::Exact => case,
+            };
             let of_operation = subjects.iter_mut().find_map(|subject| match subject {
                 Subject::Operation(name, cases) if *name == case.operation => Some(cases),
                 _ => None,
@@ -172,7 +185,10 @@ impl Plan {
         if !only.is_empty() {
             subjects.retain(|subject| only.iter().any(|name| name == subject.name()));
         }
-        Ok(Self { subjects })
+        Ok(Self {
+            subjects,
+            precision,
+        })
     }
 
     /// How many lines the report will have.
@@ -190,7 +206,10 @@ impl Plan {
     /// Checks everything on `device`, which has no autodiff, and calls `progress` after each subject.
     #[must_use]
     pub fn run(&self, device: &Device, progress: &mut dyn FnMut()) -> Report {
-        self.run_with(&OnDevice, device, progress)
+        match self.precision {
+            Precision::Half => self.run_with(&InHalf, device, progress),
+            Precision::Fast | Precision::Exact => self.run_with(&OnDevice, device, progress),
+        }
     }
 
     /// As [`Plan::run`] with `operations`, of which a test may make one wrong.
@@ -205,8 +224,8 @@ impl Plan {
             let outcome = catch_unwind(AssertUnwindSafe(|| match subject {
                 Subject::Batches => batches::check(device),
                 Subject::Operation(_, cases) => check_operation(cases, operations, device),
-                Subject::Network(kind) => check_network(*kind, device),
-                Subject::Training => steps::check(device),
+                Subject::Network(kind) => check_network(*kind, self.precision, device),
+                Subject::Training => steps::check(self.precision, device),
             }));
             let measured = match outcome {
                 Ok(Ok(measured)) => measured,
@@ -214,7 +233,7 @@ impl Plan {
                 Err(payload) => Measured::nothing(reason(&*payload)),
             };
             progress();
-            row(subject, measured)
+            row(subject, self.precision, measured)
         });
         Report {
             rows: rows.collect(),
@@ -252,8 +271,8 @@ fn reason(payload: &(dyn Any + Send)) -> String {
     format!("it panicked: {}", words.replace('\n', " "))
 }
 
-fn row(subject: &Subject, measured: Measured) -> Row {
-    let (errors, bounds) = (measured.errors, subject.bounds());
+fn row(subject: &Subject, precision: Precision, measured: Measured) -> Row {
+    let (errors, bounds) = (measured.errors, subject.bounds(precision));
     let gradient = Figure::new(errors.gradient, bounds.gradient);
     Row {
         name: subject.name().to_owned(),
@@ -283,8 +302,8 @@ fn check_operation(
             let start = Instant::now();
             let found = case.on(operations, device, seed)?;
             seconds = start.elapsed().as_secs_f64();
-            let (errors, what) = found.errors(&case.expected(seed)?);
-            let bounds = cases::BOUNDS;
+            let (errors, what) = case.errors(&found, &case.expected(seed)?);
+            let bounds = case.bounds();
             let share = f64::max(
                 errors.value / bounds.value,
                 errors.gradient / bounds.gradient,
@@ -301,7 +320,11 @@ fn check_operation(
 }
 
 /// The errors of a network, and the time of its last computation.
-fn check_network(kind: NetworkKind, device: &Device) -> Result<Measured, CheckError> {
+fn check_network(
+    kind: NetworkKind,
+    precision: Precision,
+    device: &Device,
+) -> Result<Measured, CheckError> {
     let device = device.clone().autodiff();
     let network = networks::network(kind, &device)?;
     let parameters = networks::parameters(&network)?;
@@ -310,12 +333,20 @@ fn check_network(kind: NetworkKind, device: &Device) -> Result<Measured, CheckEr
     for size in SIZES {
         let seed = size as u64;
         let start = Instant::now();
-        let found = networks::answer(&network, networks::batch(size, seed, &device))?;
+        let (images, classes) = networks::batch(size, seed, &device);
+        let images = match precision {
+            Precision::Half => in_half_precision(images),
+            Precision::Fast | Precision::Exact => images,
+        };
+        let found = networks::answer(&network, (images, classes))?;
         seconds = start.elapsed().as_secs_f64();
         pairs.push((found, networks::expected(kind, &parameters, size, seed)?));
     }
     Ok(Measured {
-        errors: networks::errors(&pairs),
+        errors: match precision {
+            Precision::Half => networks::errors_of_half(&pairs),
+            Precision::Fast | Precision::Exact => networks::errors(&pairs),
+        },
         seconds,
         remark: format!("batches of {SIZES:?} images"),
     })
@@ -349,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_short_check_passes_and_names_what_is_wrong_where_something_is() {
-        let plan = Plan::new(Extent::Short, &[]).unwrap();
+        let plan = Plan::new(Extent::Short, Precision::Fast, &[]).unwrap();
         let mut done = 0;
         let report = plan.run(&device(), &mut || done += 1);
         assert!(report.passed(), "{report:?}");
@@ -364,12 +395,14 @@ mod tests {
     #[test]
     fn what_is_asked_for_alone_is_checked_alone_and_nothing_unknown() {
         let only = ["resnet20".to_owned(), "sgd_step".to_owned()];
-        let plan = Plan::new(Extent::Full, &only).unwrap();
+        let plan = Plan::new(Extent::Full, Precision::Fast, &only).unwrap();
         let report = plan.run(&device(), &mut || {});
         let names: Vec<&str> = report.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["sgd_step", "resnet20"]);
         assert!(report.rows[0].gradient.is_none());
-        let error = Plan::new(Extent::Short, &only).err().unwrap();
+        let error = Plan::new(Extent::Short, Precision::Fast, &only)
+            .err()
+            .unwrap();
         assert!(error.contains("`resnet20`") && error.contains("conv_group"));
     }
 }

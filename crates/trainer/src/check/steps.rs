@@ -9,6 +9,7 @@ use model::check::{CheckError, Errors, networks};
 use model::{Network, NetworkKind};
 
 use super::Measured;
+use crate::device::Precision;
 use crate::recipe::OptimizerSpec;
 use crate::training::{Batch, Classifier, optimizer};
 
@@ -21,6 +22,11 @@ pub(super) const BOUNDS: Errors = Errors {
     value: 1e-4,
     gradient: 0.0,
 };
+/// The same with images in half precision.
+pub(super) const BOUNDS_OF_HALF: Errors = Errors {
+    value: 1e-2,
+    gradient: 0.0,
+};
 const NETWORK: NetworkKind = NetworkKind::SimpleCnn;
 const BATCH: usize = 16;
 const SEED: u64 = 1;
@@ -28,7 +34,7 @@ const LEARNING_RATE: f64 = 0.1;
 const MOMENTUM: f64 = 0.9;
 
 /// How far the losses of a training on `device` are from those of the host in double precision.
-pub(super) fn check(device: &Device) -> Result<Measured, CheckError> {
+pub(super) fn check(precision: Precision, device: &Device) -> Result<Measured, CheckError> {
     let device = device.clone().autodiff();
     let network = networks::network(NETWORK, &device)?;
     let parameters = networks::parameters(&network)?;
@@ -39,7 +45,7 @@ pub(super) fn check(device: &Device) -> Result<Measured, CheckError> {
         [LEARNING_RATE, MOMENTUM],
     )?;
     let start = Instant::now();
-    let found = losses(network, LEARNING_RATE, &device)?;
+    let found = losses(network, LEARNING_RATE, precision, &device)?;
     let seconds = start.elapsed().as_secs_f64();
     let (value, step) = farthest(&found, &expected);
     Ok(Measured {
@@ -53,7 +59,12 @@ pub(super) fn check(device: &Device) -> Result<Measured, CheckError> {
 }
 
 /// The losses of a training on a device with autodiff, in steps as a run has them.
-fn losses(network: Network, lr: f64, device: &Device) -> Result<Vec<f64>, CheckError> {
+fn losses(
+    network: Network,
+    lr: f64,
+    precision: Precision,
+    device: &Device,
+) -> Result<Vec<f64>, CheckError> {
     let (images, targets) = networks::batch(BATCH, SEED, device);
     let batch = Batch {
         images,
@@ -67,7 +78,7 @@ fn losses(network: Network, lr: f64, device: &Device) -> Result<Vec<f64>, CheckE
         weight_decay: 0.0,
         decay_norm_and_bias: true,
     };
-    let mut classifier = Classifier::new(network, 0.0).train();
+    let mut classifier = Classifier::new(network, 0.0).computing(precision).train();
     let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
     let mut losses = Vec::with_capacity(STEPS);
     for _ in 0..STEPS {
@@ -104,11 +115,16 @@ mod tests {
     fn another_learning_rate_is_beyond_the_bound_and_the_losses_fall() {
         let device = Device::flex().autodiff();
         let network = || networks::network(NETWORK, &device).unwrap();
-        let right = losses(network(), LEARNING_RATE, &device).unwrap();
+        let right = losses(network(), LEARNING_RATE, Precision::Fast, &device).unwrap();
         assert!(right[STEPS - 1] < 0.9 * right[0], "{right:?}");
-        let wrong = losses(network(), 1.01 * LEARNING_RATE, &device).unwrap();
+        let wrong = losses(network(), 1.01 * LEARNING_RATE, Precision::Fast, &device).unwrap();
         assert!(farthest(&wrong, &right).0 > BOUNDS.value);
-        assert!(check(&device.inner()).unwrap().errors.are_within(BOUNDS));
+        assert!(
+            check(Precision::Fast, &device.inner())
+                .unwrap()
+                .errors
+                .are_within(BOUNDS)
+        );
         assert_eq!(farthest(&[1.0, f64::NAN], &[1.0, 1.0]), (f64::INFINITY, 2));
     }
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Extent, Plan, Report};
 use crate::device::adapters::{self, Adapter};
-use crate::device::{BackendName, DeviceChoice};
+use crate::device::{BackendName, DeviceChoice, Precision};
 use crate::progress::{self, Verbosity};
 use crate::run;
 
@@ -48,7 +48,7 @@ impl Subject {
             program: format!(
                 "{} {commit}, {}",
                 env!("CARGO_PKG_VERSION"),
-                choice.precision_name()
+                choice.precision.name()
             ),
         }
     }
@@ -156,16 +156,37 @@ pub fn before_training(
     if choice.backend != BackendName::Wgpu {
         return Ok(());
     }
+    if choice.precision == Precision::Half {
+        // Linear layers, updates and evaluations compute so, and small faults show there alone.
+        let single = DeviceChoice {
+            precision: Precision::Fast,
+            ..choice.clone()
+        };
+        checked(&single, device, trust, verbosity)?;
+    }
+    checked(choice, device, trust, verbosity)
+}
+
+fn checked(
+    choice: &DeviceChoice,
+    device: &Device,
+    trust: bool,
+    verbosity: Verbosity,
+) -> Result<(), Distrust> {
     let subject = Subject::new(choice, device);
     let verdicts = Verdicts::of_user();
     require(&subject, verdicts.as_ref(), trust, verbosity, || {
         // Without names there is nothing to refuse.
-        let Ok(plan) = Plan::new(Extent::Short, &[]) else {
+        let Ok(plan) = Plan::new(Extent::Short, choice.precision, &[]) else {
             return Report::default();
         };
         let adapter = &subject.adapter;
+        let in_half = match choice.precision {
+            Precision::Half => " in half precision",
+            Precision::Fast | Precision::Exact => "",
+        };
         verbosity.note(&format!(
-            "checking {adapter} before the first training on it"
+            "checking {adapter} before the first training on it{in_half}"
         ));
         let bar = progress::bar(verbosity, plan.len() as u64, "operations");
         let report = plan.run(device, &mut || bar.inc(1));

@@ -8,14 +8,14 @@ use super::Outcome;
 use super::options::Common;
 use crate::check::avoid::{self, Setting};
 use crate::check::{Extent, Figure, Plan, Report};
-use crate::device::DeviceChoice;
+use crate::device::{DeviceChoice, Precision};
 use crate::progress::{self, Verbosity};
 
 /// Check that a device computes what it should.
 ///
 /// Every operation and every network, forward and backward, and twenty steps of a training, against the
 /// same of Burn's own operations in double precision on the CPU. An error is the largest difference over
-/// the largest value. Exits 1 where one is beyond its bound, and says which settings avoid it.
+/// the largest value; with --precision half it is the norm of the difference over the norm. Exits 1 where one is beyond its bound, and says which settings avoid it.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[command(after_help = "Example: trainer check --backend wgpu --device discrete:0")]
@@ -39,8 +39,8 @@ impl Check {
         } else {
             Extent::Full
         };
-        let plan = Plan::new(extent, &self.only)?;
         let choice = common.device.choice()?;
+        let plan = Plan::new(extent, choice.precision, &self.only)?;
         let device = choice.open()?;
         let verbosity = common.verbosity.choice();
         let bar = progress::bar(verbosity, plan.len() as u64, "checks");
@@ -127,6 +127,10 @@ fn columns(figure: Option<Figure>) -> [String; 2] {
 
 fn verdict(choice: &DeviceChoice, name: &str, report: &Report) -> String {
     let backend = choice.backend.name();
+    let name = match choice.precision {
+        Precision::Half => format!("{name}, with images in half precision,"),
+        Precision::Fast | Precision::Exact => name.to_owned(),
+    };
     if report.passed() {
         return format!("{backend} on {name} computes what it should");
     }
@@ -165,7 +169,7 @@ mod tests {
             backend: crate::device::BackendName::Ndarray,
             device: crate::device::DeviceName::Default,
             threads: None,
-            precision: model::backend::Precision::Fast,
+            precision: Precision::Fast,
             token_file: None,
         };
         let settings = avoid::settings(&choice);

@@ -4,10 +4,9 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
-use model::backend::Precision;
+use clap::Args;
 
-use crate::device::{BackendName, DeviceChoice, DeviceError};
+use crate::device::{BackendName, DeviceChoice, DeviceError, Precision};
 use crate::progress::Verbosity;
 #[cfg(feature = "remote")]
 use crate::remote::{RemoteError, Token};
@@ -52,8 +51,8 @@ impl Common {
         if let Some(file) = &device.token_file {
             add("--token-file", file.display().to_string());
         }
-        if matches!(device.precision, Some(PrecisionName::Exact)) {
-            add("--precision", "exact".to_owned());
+        if let Some(precision) = device.precision {
+            add("--precision", precision.name().to_owned());
         }
         if device.trust_device {
             options.push("--trust-device".to_owned());
@@ -82,10 +81,12 @@ pub struct DeviceOptions {
     /// Threads that compute on a CPU; every core if absent. Results do not depend on it.
     #[arg(long, global = true, value_name = "N")]
     threads: Option<usize>,
-    /// fast or exact; fast if absent. Fast convolves by Winograd's algorithm where it pays, with
-    /// rounding errors of 1e-6 of a value in place of 1e-7 (on a GPU 1e-5 in place of 1e-6).
+    /// fast, exact or half; fast if absent. Fast convolves by Winograd's algorithm where it pays, with
+    /// rounding errors of 1e-6 of a value in place of 1e-7 (on a GPU 1e-5 in place of 1e-6). Half is for the
+    /// steps of a training on a GPU: images and what layers make of them are stored in half the memory, with
+    /// rounding errors of 5e-4, and computed with as by fast.
     #[arg(long, global = true, value_enum, value_name = "NAME")]
-    precision: Option<PrecisionName>,
+    precision: Option<Precision>,
     /// Trains on a GPU that computes wrongly by the short check before its first training, or serves it.
     #[arg(long, global = true)]
     pub trust_device: bool,
@@ -117,13 +118,6 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     found.sort_by_key(|address| !address.is_ipv4());
     let first = found.first().copied();
     first.ok_or_else(|| "this name has no address".to_owned())
-}
-
-/// How exactly the CPU kernels convolve.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum PrecisionName {
-    Fast,
-    Exact,
 }
 
 impl DeviceOptions {
@@ -206,9 +200,16 @@ impl DeviceOptions {
             options.token_file.clone_from(&began.token_file);
         }
         let is_remote = options.backend.as_deref() == Some(BackendName::Remote.name());
-        if options.precision.is_none() && began.precision == "exact" && !is_remote {
-            options.precision = Some(PrecisionName::Exact);
-            words.extend(["--precision", "exact"]);
+        let precision = Precision::named(&began.precision).unwrap_or_default();
+        let is_possible = match precision {
+            Precision::Fast => false,
+            Precision::Exact => !is_remote,
+            // Another backend goes on in single precision.
+            Precision::Half => same_backend,
+        };
+        if options.precision.is_none() && is_possible {
+            options.precision = Some(precision);
+            words.extend(["--precision", precision.name()]);
         }
         let remark = format!("as the run began: {}", shell::line(words.iter().copied()));
         (options, (!words.is_empty()).then_some(remark))
@@ -230,10 +231,7 @@ impl DeviceOptions {
             backend,
             device: name.parse()?,
             threads: self.threads,
-            precision: match self.precision {
-                None | Some(PrecisionName::Fast) => Precision::Fast,
-                Some(PrecisionName::Exact) => Precision::Exact,
-            },
+            precision: self.precision.unwrap_or_default(),
             token_file: self.token_file.as_deref().map(absolute),
         })
     }

@@ -41,6 +41,7 @@ impl Worker {
 
         use super::signals;
         use crate::check::trust;
+        use crate::device::Precision;
         use crate::remote;
 
         let token = common.device.token()?;
@@ -48,6 +49,13 @@ impl Worker {
         // A taken address and a missing token are said before the device is opened.
         let worker = remote::Worker::bind(self.listen, token)?;
         let choice = common.device.choice()?;
+        if choice.precision == Precision::Half {
+            return Err(
+                "a worker computes with the precision of what it is sent, which is single; leave `--precision half` \
+                 out, and train with it on the machine with the GPU"
+                    .into(),
+            );
+        }
         let device = choice.open()?;
         let verbosity = common.verbosity.choice();
         // Those who compute here cannot check the device's driver themselves.

@@ -14,14 +14,14 @@ mod names;
 
 use std::path::PathBuf;
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 use cpu_kernels::context::ContextError;
-use model::backend::{Precision, SettingsError};
+use model::backend::SettingsError;
 
 use crate::remote::{Address, RemoteError};
 use adapters::AdapterError;
 pub use computing::Computing;
-pub use names::{BackendName, DeviceName, UnknownName};
+pub use names::{BackendName, DeviceName, Precision, UnknownName};
 
 /// The device of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct DeviceChoice {
     pub device: DeviceName,
     /// Threads of the CPU kernels and of Burn's operations; every core where absent.
     pub threads: Option<usize>,
-    /// How exactly convolutions are computed.
+    /// How exactly it computes.
     pub precision: Precision,
     /// The file with the token of a worker.
     pub token_file: Option<PathBuf>,
@@ -69,6 +69,17 @@ pub enum DeviceError {
          and leave it out here"
     )]
     OfWorker,
+    /// Processors store single precision.
+    #[error(
+        "half precision is for GPUs, and the backend {0} has none; take `--backend wgpu`, or leave `--precision half` out"
+    )]
+    HalfWithout(&'static str),
+    /// An adapter without half precision.
+    #[error(
+        "{0} does not compute in half precision; leave `--precision half` out, or take another adapter (`trainer \
+         backends` lists them)"
+    )]
+    NoHalf(String),
     /// A worker's address for another backend.
     #[error("{0} is a worker's address: it is reached with `--backend remote`")]
     OnlyRemote(Address),
@@ -114,7 +125,7 @@ impl DeviceChoice {
             return Err(DeviceError::OnlyRemote(address.clone()));
         }
         if self.backend.is_processor() {
-            model::backend::set_precision(self.precision)?;
+            model::backend::set_precision(self.precision.of_kernels())?;
             model::backend::set_threads(self.threads())?;
             // Operations of Burn's own divide their work over rayon's one pool. Where that exists
             // already, in a program that opens devices one after the other, it keeps its threads.
@@ -125,12 +136,21 @@ impl DeviceChoice {
                 return Err(DeviceError::OneDevice(self.backend.name()));
             }
         }
+        if self.precision == Precision::Half && self.backend != BackendName::Wgpu {
+            return Err(DeviceError::HalfWithout(self.backend.name()));
+        }
         match self.backend {
             // Deprecated upstream, and yet what this project trains on; see the model crate.
             #[allow(deprecated)]
             BackendName::Ndarray => Ok(Device::ndarray()),
             BackendName::Flex => Ok(Device::flex()),
-            BackendName::Wgpu => adapter::open(&self.device, self.precision),
+            BackendName::Wgpu => {
+                let device = adapter::open(&self.device, self.precision)?;
+                if self.precision == Precision::Half && !device.supports_dtype(DType::F16) {
+                    return Err(DeviceError::NoHalf(self.describe(&device)));
+                }
+                Ok(device)
+            }
             BackendName::Remote => self.open_worker(),
         }
     }
@@ -149,15 +169,6 @@ impl DeviceChoice {
         self.backend
             .is_processor()
             .then(|| model::backend::isa().name())
-    }
-
-    /// How exactly convolutions are computed, as `--precision` names it.
-    #[must_use]
-    pub fn precision_name(&self) -> &'static str {
-        match self.precision {
-            Precision::Exact => "exact",
-            Precision::Fast => "fast",
-        }
     }
 
     /// The device's own name, for records.
@@ -187,7 +198,7 @@ impl DeviceChoice {
         }
         let _ = device;
         Computing {
-            precision: self.precision_name().to_owned(),
+            precision: self.precision.name().to_owned(),
             isa: self.kernel_isa().map(str::to_owned),
             threads: self.threads(),
         }
@@ -236,7 +247,7 @@ mod adapter {
     }
 
     pub(super) fn open(name: &DeviceName, precision: Precision) -> Result<Device, DeviceError> {
-        model::backend::set_gpu_precision(precision);
+        model::backend::set_gpu_precision(precision.of_kernels());
         let kind = match name {
             DeviceName::Default => DeviceKind::DefaultDevice,
             DeviceName::Discrete(index) => DeviceKind::DiscreteGpu(*index),

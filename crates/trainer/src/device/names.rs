@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use clap::ValueEnum;
+
 use crate::remote::Address;
 
 /// A backend that a user can ask for.
@@ -32,6 +34,48 @@ pub enum DeviceName {
     Software,
     /// What the worker at this address serves.
     Worker(Address),
+}
+
+/// How exactly a device computes (`--precision`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, ValueEnum)]
+pub enum Precision {
+    /// Convolves by Winograd's algorithm where it pays.
+    #[default]
+    Fast,
+    /// Convolves by the definition.
+    Exact,
+    /// As `Fast`, and stores the images of a training's steps, what layers make of them and gradients by them in half
+    /// precision.
+    Half,
+}
+
+impl Precision {
+    /// Its name on a command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Exact => "exact",
+            Self::Half => "half",
+        }
+    }
+
+    /// The precision of this name, as records have it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Fast, Self::Exact, Self::Half]
+            .into_iter()
+            .find(|precision| precision.name() == name)
+    }
+
+    /// How exactly kernels convolve.
+    #[must_use]
+    pub fn of_kernels(self) -> model::backend::Precision {
+        match self {
+            Self::Fast | Self::Half => model::backend::Precision::Fast,
+            Self::Exact => model::backend::Precision::Exact,
+        }
+    }
 }
 
 /// No backend or device has this name.

@@ -35,7 +35,7 @@ pub struct Environment {
     /// The file with the token of a worker (`--token-file`), its whole path. The token is not kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
-    /// `fast` or `exact` (`--precision`).
+    /// `fast`, `exact` or `half` (`--precision`).
     #[serde(default = "fast")]
     pub precision: String,
     /// The instruction set of the CPU's kernels; nothing on a GPU, and in the records of older runs.
@@ -76,7 +76,7 @@ pub struct Resumption {
     pub backend: String,
     /// The device or adapter, as the backend names it.
     pub device: String,
-    /// `fast` or `exact` (`--precision`).
+    /// `fast`, `exact` or `half` (`--precision`).
     #[serde(default = "fast")]
     pub precision: String,
     /// The instruction set of the CPU's kernels; nothing on a GPU, and in the records of older runs.

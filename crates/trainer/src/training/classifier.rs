@@ -7,10 +7,11 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 use burn_train::{ClassificationOutput, InferenceStep, TrainOutput, TrainStep};
 use model::backend::together;
-use model::layers::cross_entropy;
+use model::layers::{cross_entropy, in_half_precision};
 use model::{Network, NetworkError};
 
 use crate::batches::{Batch, Mixed};
+use crate::device::Precision;
 use crate::recipe::{LossSpec, Reduction};
 
 /// A network with its loss.
@@ -20,6 +21,7 @@ pub struct Classifier {
     pub network: Network,
     label_smoothing: f64,
     sums: bool,
+    in_half: bool,
 }
 
 impl Classifier {
@@ -31,6 +33,7 @@ impl Classifier {
             network,
             label_smoothing,
             sums: false,
+            in_half: false,
         }
     }
 
@@ -41,6 +44,16 @@ impl Classifier {
             network,
             label_smoothing: loss.label_smoothing,
             sums: loss.reduction == Reduction::Sum,
+            in_half: false,
+        }
+    }
+
+    /// The classifier with steps of this precision.
+    #[must_use]
+    pub fn computing(self, precision: Precision) -> Self {
+        Self {
+            in_half: precision == Precision::Half,
+            ..self
         }
     }
 
@@ -112,7 +125,12 @@ impl TrainStep for Classifier {
 
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
         together(|| {
-            let logits = self.network.forward(batch.images.clone());
+            let images = batch.images.clone();
+            let logits = self.network.forward(if self.in_half {
+                in_half_precision(images)
+            } else {
+                images
+            });
             let output = classify(logits, batch, self.label_smoothing);
             let minimised = if self.sums {
                 let [images] = output.targets.dims();

@@ -145,7 +145,8 @@ impl Run<'_> {
         checkpoint: Option<Checkpoint>,
     ) -> Result<(Session, Learner<Classifier>), TrainError> {
         let recipe = self.recipe;
-        let classifier = Classifier::with_loss(network, recipe.loss);
+        let classifier =
+            Classifier::with_loss(network, recipe.loss).computing(self.options.device.precision);
         let optimizer =
             optimizer::optimizer(&recipe.optimizer, &recipe.groups, &classifier.network);
         let steps_per_epoch = self.loaders.train.steps() as u64;

@@ -179,9 +179,10 @@ fn the_software_adapter_passes_and_an_absent_one_is_refused_with_what_there_is()
 #[test]
 fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
     let folder = tempfile::tempdir().unwrap();
-    let train = || {
+    let train = |precision: &str| {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"))
             .args(["train", "--backend", "wgpu", "--device", "software"])
+            .args(["--precision", precision])
             .args(super::SMALL)
             .args(["--epochs", "0.1", "--artifacts"])
             .arg(folder.path().join("runs"))
@@ -192,10 +193,15 @@ fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
         assert!(output.status.success(), "{said}");
         said
     };
-    assert!(train().contains("before the first training"));
+    assert!(train("fast").contains("before the first training"));
     let kept = folder.path().join("cifar10-trainer/devices");
     assert_eq!(fs::read_dir(&kept).unwrap().count(), 1);
-    assert!(!train().contains("before the first training"));
+    assert!(!train("fast").contains("before the first training"));
+    // Half precision is checked by itself, beside what was checked already.
+    let said = train("half");
+    assert_eq!(said.matches("before the first training").count(), 1);
+    assert!(said.contains("training on it in half precision"), "{said}");
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 2);
 }
 
 /// The device makes batches, waits are counted, and what is left of a run that is killed inside an epoch is as it
@@ -203,36 +209,9 @@ fn the_first_training_on_an_adapter_checks_it_and_the_next_does_not() {
 #[cfg(all(feature = "wgpu", target_os = "linux"))]
 #[test]
 fn a_run_on_a_gpu_waits_seldom_and_goes_on_inside_an_epoch_to_the_same_end() {
-    use super::resume::{Running, resumed_by};
-
     let artifacts = tempfile::tempdir().unwrap();
-    let command = |arguments: &[&str]| {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"));
-        command
-            .args(["train", "--backend", "wgpu", "--device", "software"])
-            .args(["--trust-device", "--artifacts"])
-            .arg(artifacts.path())
-            .args(arguments)
-            .stdin(std::process::Stdio::null());
-        command
-    };
-    let settings = [
-        &super::SMALL[..],
-        &["--epochs", "2", "--set", "checkpoint.every_steps=3"],
-        &[
-            "--set",
-            "data.augment=[{name=\"crop\",padding=4},{name=\"cutout\",size=8}]",
-        ],
-    ]
-    .concat();
-    assert!(command(&settings).status().unwrap().success());
-    let whole = fs::canonicalize(artifacts.path().join("latest")).unwrap();
-    let mut running = Running::begin(artifacts.path(), command(&settings));
-    running.wait_for_step(6);
-    running.signal("-KILL");
-    resumed_by(command(&["--resume", "latest"]));
-    super::assert_equal_runs(&running.run, &whole);
-
+    let augment = "data.augment=[{name=\"crop\",padding=4},{name=\"cutout\",size=8}]";
+    let whole = goes_on_to_the_same_end(artifacts.path(), &["--set", augment]);
     let log = fs::read_to_string(whole.join("run.log")).unwrap();
     assert!(!log.contains("the processor makes the batches"), "{log}");
     let waits = log
@@ -252,6 +231,67 @@ fn a_run_on_a_gpu_waits_seldom_and_goes_on_inside_an_epoch_to_the_same_end() {
         let most = 13 / 3 + 1 + (seconds / 0.05) as u64;
         assert!((1..=most).contains(&waits), "{waits} waits, {most} at most");
     }
+}
+
+/// A whole run on the software adapter, which one that was killed inside an epoch has become as well. What the
+/// resumption is not told it takes from the run.
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
+fn goes_on_to_the_same_end(artifacts: &Path, more: &[&str]) -> std::path::PathBuf {
+    use super::resume::{Running, resumed_by};
+
+    let command = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"));
+        command
+            .args(["train", "--backend", "wgpu", "--device", "software"])
+            .args(["--trust-device", "--artifacts"])
+            .arg(artifacts)
+            .args(arguments)
+            .stdin(std::process::Stdio::null());
+        command
+    };
+    let settings = [
+        &super::SMALL[..],
+        &["--epochs", "2", "--set", "checkpoint.every_steps=3"],
+        more,
+    ]
+    .concat();
+    assert!(command(&settings).status().unwrap().success());
+    let whole = fs::canonicalize(artifacts.join("latest")).unwrap();
+    let mut running = Running::begin(artifacts, command(&settings));
+    running.wait_for_step(6);
+    running.signal("-KILL");
+    resumed_by(command(&["--resume", "latest"]));
+    super::assert_equal_runs(&running.run, &whole);
+    whole
+}
+
+/// Images in half precision change the losses in their third digit, and nothing else of what a run promises.
+#[cfg(all(feature = "wgpu", target_os = "linux"))]
+#[test]
+fn a_run_in_half_precision_is_near_one_in_single_and_goes_on_so() {
+    let artifacts = tempfile::tempdir().unwrap();
+    let [half, single] = ["half", "fast"].map(|precision| {
+        let whole = goes_on_to_the_same_end(artifacts.path(), &["--precision", precision]);
+        let environment = fs::read_to_string(whole.join("environment.json")).unwrap();
+        let recorded = format!("\"precision\": \"{precision}\"");
+        assert!(environment.contains(&recorded), "{environment}");
+        losses(&whole)
+    });
+    assert_eq!(half.len(), single.len());
+    assert_ne!(half, single);
+    for (half, single) in half.iter().zip(&single) {
+        assert!((half - single).abs() < 1e-2 * single, "{half} {single}");
+    }
+}
+
+#[test]
+fn half_precision_is_refused_where_there_is_none() {
+    let refused = ["train", "--backend", "ndarray", "--precision", "half"];
+    let output = program(&refused);
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(message.contains("--backend wgpu"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
 }
 
 /// A batch whose images do not fit into a buffer of the adapter stands for one that does not fit its

@@ -7,7 +7,9 @@ use burn::backend::tensor::FloatTensor;
 
 use super::{of_three, of_two, register};
 use crate::backend::CnnBackend;
-use crate::backend::types::{Affine, ConvNorm, ConvNormRelu, Pooled, ProjectedResidual, Residual};
+use crate::backend::types::{
+    Affine, ConvNorm, ConvNormRelu, Pooled, ProjectedResidual, Residual, Storage,
+};
 
 #[derive(Debug)]
 pub(super) struct ConvNormReluBackward;
@@ -186,6 +188,24 @@ impl<B: CnnBackend> Backward<B, 1> for GlobalAvgPoolBackward {
         let dy = grads.consume::<B>(&ops.node);
         let [height, width] = ops.state;
         let dx = B::global_avg_pool_backward(dy, height, width);
+        register::<B, 1>(grads, ids!(ops), [dx]);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct StoredAsBackward;
+
+impl<B: CnnBackend> Backward<B, 1> for StoredAsBackward {
+    type State = Storage;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let dy = grads.consume::<B>(&ops.node);
+        let dx = B::stored_as_backward(dy, ops.state);
         register::<B, 1>(grads, ids!(ops), [dx]);
     }
 }

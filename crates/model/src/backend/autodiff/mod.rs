@@ -17,12 +17,12 @@ use super::CnnBackend;
 use super::types::{
     AdamWStep, AdamWStepped, Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy,
     Means, Pooled, ProjectedResidual, Residual, ResidualConvGroup, SgdStep, Statistics, Stepped,
-    Stored, StoredBatch,
+    Storage, Stored, StoredBatch,
 };
 use backward::{
     ConvNormReluBackward, ConvReluPoolBackward, ConvolveBackward, CrossEntropyBackward,
     GlobalAvgPoolBackward, LinearBackward, NormReluBackward, ProjectedResidualBackward,
-    ResidualBackward,
+    ResidualBackward, StoredAsBackward,
 };
 use groups::{
     ConvGeluBackward, ConvGroupBackward, GlobalMaxPoolBackward, ResidualConvGroupBackward,
@@ -276,6 +276,16 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
         let size = [x.shape()[2], x.shape()[3]];
         let y = B::global_avg_pool(x);
         finish(kind, size, y)
+    }
+
+    fn stored_as(images: FloatTensor<Self>, storage: Storage) -> FloatTensor<Self> {
+        let kind = StoredAsBackward
+            .prepare::<C>([images.node()])
+            .compute_bound()
+            .stateful();
+        let images = images.into_primitive();
+        let before = Storage::of(images.dtype());
+        finish(kind, before, B::stored_as(images, storage))
     }
 
     fn cross_entropy(

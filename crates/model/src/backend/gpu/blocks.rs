@@ -189,6 +189,7 @@ impl Kept {
             y.map(|y| &y.buffer),
             gate,
             epsilon,
+            x.batch,
         );
         let by_output = x.others(gradients.x, x.size());
         (by_output, gradients.gamma, gradients.beta)
@@ -288,7 +289,7 @@ pub(super) fn conv_norm_relu_back(
     let (images, parameters) = (Images::new(x.clone()), Parameters::new(parameters));
     let normed = Kept::new(forward.convolved).normed(&parameters, EPSILON);
     let (d_output, gamma, beta) =
-        normed.back(&Images::new(dy), &parameters, Activation::Relu, EPSILON);
+        normed.back(&images.gradient(dy), &parameters, Activation::Relu, EPSILON);
     ConvNormGradients {
         x: if wants_input {
             by_input(&images, &d_output, &parameters, None, window).tensor()
@@ -345,7 +346,8 @@ pub(super) fn norm_relu_back(
 ) -> AffineGradients<Cube> {
     let parameters = alone(parameters);
     let normed = Kept::new(forward.convolved).normed(&parameters, EPSILON);
-    let (x, gamma, beta) = normed.back(&Images::new(dy), &parameters, Activation::Relu, EPSILON);
+    let dy = normed.output().gradient(dy);
+    let (x, gamma, beta) = normed.back(&dy, &parameters, Activation::Relu, EPSILON);
     let channels = x.channels;
     AffineGradients {
         parameters: Affine {
@@ -414,7 +416,8 @@ pub(super) fn residual_back(
     forward: Residual<Cube>,
     dy: CubeTensor,
 ) -> ResidualGradients<Cube> {
-    let (x, dy, y) = (Images::new(x), Images::new(dy), Images::new(forward.y));
+    let (x, y) = (Images::new(x), Images::new(forward.y));
+    let dy = y.gradient(dy);
     let around = Around {
         images: &dy.buffer,
         gate: Some(&y.buffer),
@@ -447,7 +450,8 @@ pub(super) fn projected_residual_back(
     dy: CubeTensor,
     stride: usize,
 ) -> ProjectedResidualGradients<Cube> {
-    let (x, dy, y) = (Images::new(x), Images::new(dy), Images::new(forward.main.y));
+    let (x, y) = (Images::new(x), Images::new(forward.main.y));
+    let dy = y.gradient(dy);
     let projection = Parameters::new(projection);
     let projected = Kept::new(forward.projection);
     let (d_projected, gamma, beta) = projected.back(&dy, &projection, Some(&y), EPSILON);

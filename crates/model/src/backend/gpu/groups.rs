@@ -1,6 +1,5 @@
 //! Groups of convolutions with GELU, and what stands before and after them.
 
-use burn::backend::TensorMetadata;
 use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::activation::{self, Activation};
@@ -8,7 +7,7 @@ use gpu_kernels::conv::{self, After, Around};
 use gpu_kernels::{pool, sums};
 
 use super::blocks::{Kept, Normed, Parameters, by_input, by_parameters, convolve};
-use super::tensors::{self, Images, like, row, sizes};
+use super::tensors::{self, Images, row, sizes};
 use crate::backend::types::{
     Affine, ConvGroup, ConvNorm, Pooled, ResidualConvGroup, ResidualConvGroupGradients,
     ResidualGradients,
@@ -116,9 +115,9 @@ pub(super) fn conv_group_back(
     let (first, second) = (Parameters::new(first), Parameters::new(second));
     let of_first = Kept::new(forward.first).normed(&first, epsilon);
     let of_second = Kept::new(forward.second).normed(&second, epsilon);
-    let (d_second, gamma, beta) =
-        of_second.back(&Images::new(dy), &second, Activation::Gelu, epsilon);
     let middle = of_first.activated(Activation::Gelu);
+    let (d_second, gamma, beta) =
+        of_second.back(&middle.gradient(dy), &second, Activation::Gelu, epsilon);
     let by_second = by_parameters(&middle, None, &d_second, &second, gamma, beta, [1, 1]);
     let d_middle = by_input(&middle, &d_second, &second, None, [1, 1]);
     let (x, by_first) = first_back(
@@ -152,7 +151,7 @@ pub(super) fn residual_conv_group_back(
     let of_third = Kept::new(forward.third).normed(&third, epsilon);
     let around = of_first.activated(Activation::Gelu);
     let inner = of_second.activated(Activation::Gelu);
-    let dy = Images::new(dy);
+    let dy = inner.gradient(dy);
     // The gradient behind the last GELU goes both ways.
     let last = of_third.plus(Some((&around, None)), Activation::None);
     let dy = dy.others(
@@ -194,7 +193,8 @@ pub(super) fn conv_gelu_back_bias(
     dy: CubeTensor,
     padding: usize,
 ) -> CubeTensor {
-    let (x, dy) = (Images::new(x), Images::new(dy));
+    let x = Images::new(x);
+    let dy = x.gradient(dy);
     let shape = x.convolution(sizes(&parameters.weight), 1, padding);
     let channels = shape.out_channels;
     let (weight, bias) = (row(parameters.weight), row(parameters.bias));
@@ -204,7 +204,8 @@ pub(super) fn conv_gelu_back_bias(
     };
     let before = conv::convolve(&x.client, &x.buffer, &weight, after, &shape);
     let d = activation::gelu_back(&x.client, &dy.buffer, &before);
-    x.sums(sums(&x.client, &d, None, channels), [channels])
+    let bias = sums(&x.client, &d, None, channels, x.batch);
+    x.sums(bias, [channels])
 }
 
 pub(super) fn conv_pool_gelu(x: CubeTensor, parameters: Affine<Cube>) -> CubeTensor {
@@ -231,10 +232,8 @@ pub(super) fn global_max_pool_back(
     places: CubeTensor,
     [height, width]: [usize; 2],
 ) -> CubeTensor {
-    let shape = dy.shape();
-    let (batch, channels) = (shape[0], shape[1]);
-    let other = like(&dy, row(dy.clone()), [batch, channels, 1, 1]);
-    let dy = Images::new(other);
+    let dy = Images::of_one_pixel(dy);
+    let channels = dy.channels;
     let places = tensors::places(places);
     let dx = pool::max_back(&dy.client, &dy.buffer, &places, height * width, channels);
     dy.others(dx, [height, width, channels]).tensor()

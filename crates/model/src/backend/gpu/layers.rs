@@ -6,9 +6,9 @@ use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Shape};
 use gpu_kernels::update::{self, ByMeans, Step};
-use gpu_kernels::{loss, pool, sums};
+use gpu_kernels::{gradient_of, loss, pool, sums};
 
-use super::tensors::{Images, integers, like, places, row, sizes, sums_like};
+use super::tensors::{Images, element, integers, like, places, row, sizes, sums_like};
 use super::together;
 use crate::backend::types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, CrossEntropy, Means, Pooled, SgdStep, Stepped,
@@ -41,7 +41,7 @@ pub(super) fn convolve_back(
 ) -> (CubeTensor, CubeTensor) {
     let images = Images::new(x.clone());
     let shape = images.convolution(sizes(&weight), stride, padding);
-    let (of, dy) = (sizes(&weight), Images::new(dy));
+    let (of, dy) = (sizes(&weight), images.gradient(dy));
     let client = &images.client;
     let by_weight = conv::weight_gradient(client, &images.buffer, &dy.buffer, &shape);
     let by_weight = images.sums(by_weight, of);
@@ -110,10 +110,10 @@ pub(super) fn conv_relu_pool_back(
     let images = Images::new(x.clone());
     let shape = images.convolution(sizes(&weight), 1, 0);
     let (of, channels) = (sizes(&weight), shape.out_channels);
-    let (y, dy) = (Images::new(forward.y), Images::new(dy));
+    let (y, dy) = (Images::new(forward.y), images.gradient(dy));
     let places = places(forward.indices);
     let client = &images.client;
-    let bias = sums(client, &dy.buffer, Some(&y.buffer), channels);
+    let bias = sums(client, &dy.buffer, Some(&y.buffer), channels, images.batch);
     let size = [shape.out_height(), shape.out_width(), channels];
     let d = pool::max_pool_back(client, &dy.buffer, Some(&y.buffer), &places, size, window);
     let by_weight = conv::weight_gradient(client, &images.buffer, &d, &shape);
@@ -131,7 +131,8 @@ pub(super) fn conv_relu_pool_back(
     }
 }
 
-/// A linear layer is a convolution of images of one pixel.
+/// A linear layer is a convolution of images of one pixel. It computes in single precision, and so does what follows;
+/// its gradient by its input is stored as that is.
 fn linear_shape(x: &CubeTensor, weight: &CubeTensor) -> Shape {
     Shape {
         batch: x.shape()[0],
@@ -182,8 +183,9 @@ pub(super) fn linear_back(
         d = update::gate(&client, &d, &row(y));
     }
     let by_weight = conv::weight_gradient(&client, &row(x.clone()), &d, &shape);
-    let bias = sums(&client, &d, None, shape.out_channels);
+    let bias = sums(&client, &d, None, shape.out_channels, shape.batch);
     let dx = conv::convolve_back(&client, &d, &row(weight), None, &shape);
+    let dx = gradient_of(&client, dx, shape.batch, element(&x));
     AffineGradients {
         x: like(&x, dx, [shape.batch, shape.in_channels]),
         parameters: Affine {
@@ -200,9 +202,8 @@ pub(super) fn global_avg_pool(x: CubeTensor) -> CubeTensor {
 }
 
 pub(super) fn global_avg_pool_back(dy: CubeTensor, height: usize, width: usize) -> CubeTensor {
-    let shape = dy.shape();
-    let (batch, channels) = (shape[0], shape[1]);
-    let dy = Images::new(like(&dy, row(dy.clone()), [batch, channels, 1, 1]));
+    let dy = Images::of_one_pixel(dy);
+    let channels = dy.channels;
     let dx = pool::mean_back(&dy.client, &dy.buffer, height * width, channels);
     dy.others(dx, [height, width, channels]).tensor()
 }

@@ -27,7 +27,7 @@ use super::types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
     ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
     Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
-    Statistics, Stepped, Stored, StoredBatch,
+    Statistics, Stepped, Storage, Stored, StoredBatch,
 };
 
 impl CnnBackend for CubeBackend {
@@ -327,6 +327,14 @@ impl CnnBackend for CubeBackend {
         settings: AdamWStep,
     ) -> AdamWStepped<Self> {
         layers::adamw_step(weight, gradient, means, settings)
+    }
+
+    fn stored_as(images: FloatTensor<Self>, storage: Storage) -> FloatTensor<Self> {
+        stored::stored_as(images, storage)
+    }
+
+    fn stored_as_backward(dy: FloatTensor<Self>, storage: Storage) -> FloatTensor<Self> {
+        stored::stored_as_back(dy, storage)
     }
 
     fn stored_batch(

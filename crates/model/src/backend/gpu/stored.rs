@@ -1,4 +1,4 @@
-//! Batches that a device makes of images that it holds.
+//! Batches that a device makes of images that it holds, and how it stores them.
 
 use burn::backend::tensor::IntTensor;
 use burn::tensor::DType;
@@ -7,10 +7,31 @@ use burn_cubecl::ops::permute_nhwc_to_nchw;
 use burn_cubecl::tensor::CubeTensor;
 use cpu_kernels::stored::SIZE;
 use gpu_kernels::images::Images;
+use gpu_kernels::{Element, gradient_of, stored_as as store};
 
-use super::tensors::{integers, like, row};
+use super::tensors::{self, integers, like, row};
 use crate::IMAGE_CHANNELS;
-use crate::backend::types::{Stored, StoredBatch};
+use crate::backend::types::{Storage, Stored, StoredBatch};
+
+fn element(storage: Storage) -> Element {
+    match storage {
+        Storage::Single => Element::Single,
+        Storage::Half => Element::Half,
+    }
+}
+
+pub(super) fn stored_as(images: CubeTensor, storage: Storage) -> CubeTensor {
+    let images = tensors::Images::new(images);
+    let stored = store(&images.client, images.buffer.clone(), element(storage));
+    images.others(stored, images.size()).tensor()
+}
+
+pub(super) fn stored_as_back(dy: CubeTensor, storage: Storage) -> CubeTensor {
+    let dy = tensors::Images::new(dy);
+    let (stored, batch) = (dy.buffer.clone(), dy.batch);
+    let stored = gradient_of(&dy.client, stored, batch, element(storage));
+    dy.others(stored, dy.size()).tensor()
+}
 
 pub(super) fn stored_batch(
     stored: Stored<CubeBackend>,

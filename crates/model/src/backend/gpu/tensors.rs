@@ -8,7 +8,7 @@ use burn_cubecl::kernel::{cast, into_contiguous};
 use burn_cubecl::ops::permute_nchw_to_nhwc;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::conv::Shape;
-use gpu_kernels::{Buffer, Parts};
+use gpu_kernels::{Buffer, Element, Parts, gradient_of};
 
 use super::together;
 
@@ -28,22 +28,47 @@ impl Images {
     /// Images of a tensor of `[batch, channels, height, width]`. They are copied only where their
     /// channels do not lie side by side.
     pub fn new(tensor: CubeTensor) -> Self {
-        let tensor = into_contiguous(permute_nchw_to_nhwc(single(tensor)));
+        let tensor = if element(&tensor) == Element::Half {
+            tensor
+        } else {
+            single(tensor)
+        };
+        let tensor = into_contiguous(permute_nchw_to_nhwc(tensor));
         let shape = tensor.shape();
         let (batch, height, width, channels) = (shape[0], shape[1], shape[2], shape[3]);
-        let length = batch * height * width * channels;
+        let buffer = Buffer {
+            length: batch * height * width * channels,
+            element: element(&tensor),
+            handle: tensor.handle,
+        };
         Self {
             client: tensor.client,
             device: tensor.device,
-            buffer: Buffer {
-                handle: tensor.handle,
-                length,
-            },
+            buffer,
             batch,
             height,
             width,
             channels,
         }
+    }
+
+    /// Images of one pixel, of a tensor of `[batch, channels]`.
+    pub fn of_one_pixel(tensor: CubeTensor) -> Self {
+        let tensor = into_contiguous(tensor);
+        let shape = tensor.shape();
+        let shape = Sizes::from([shape[0], shape[1], 1, 1]);
+        let (client, device) = (tensor.client, tensor.device);
+        let (handle, dtype) = (tensor.handle, tensor.dtype);
+        Self::new(CubeTensor::new_contiguous(
+            client, device, shape, handle, dtype,
+        ))
+    }
+
+    /// The gradient by images that are stored as these are, from a tensor of `[batch, channels, height, width]`.
+    pub fn gradient(&self, dy: CubeTensor) -> Self {
+        let dy = Self::new(dy);
+        let stored = gradient_of(&dy.client, dy.buffer.clone(), dy.batch, self.buffer.element);
+        dy.others(stored, dy.size())
     }
 
     /// The height, width and channels of an image.
@@ -82,7 +107,8 @@ impl Images {
 
     /// As a tensor of `[batch, channels, height, width]`.
     pub fn tensor(self) -> CubeTensor {
-        self.typed(DType::F32)
+        let dtype = dtype(self.buffer.element);
+        self.typed(dtype)
     }
 
     /// As a tensor of integers of `[batch, channels, height, width]`.
@@ -113,6 +139,22 @@ impl Images {
     }
 }
 
+/// How the numbers of a tensor are stored: as images may be, or else to be cast to single precision.
+pub(super) fn element(tensor: &CubeTensor) -> Element {
+    if tensor.dtype == DType::F16 {
+        Element::Half
+    } else {
+        Element::Single
+    }
+}
+
+fn dtype(element: Element) -> DType {
+    match element {
+        Element::Single => DType::F32,
+        Element::Half => DType::F16,
+    }
+}
+
 /// As numbers of single precision.
 fn single(tensor: CubeTensor) -> CubeTensor {
     if tensor.dtype == DType::F32 {
@@ -125,11 +167,7 @@ fn single(tensor: CubeTensor) -> CubeTensor {
 /// The numbers of a tensor in the order of its axes.
 pub(super) fn row(tensor: CubeTensor) -> Buffer {
     let tensor = into_contiguous(single(tensor));
-    let length = tensor.shape().num_elements();
-    Buffer {
-        handle: tensor.handle,
-        length,
-    }
+    words(tensor)
 }
 
 /// The integers of a tensor in the order of its axes.
@@ -140,18 +178,20 @@ pub(super) fn integers(tensor: CubeTensor) -> Buffer {
         cast(tensor, DType::I32)
     };
     let tensor = into_contiguous(tensor);
-    let length = tensor.shape().num_elements();
-    Buffer {
-        handle: tensor.handle,
-        length,
-    }
+    words(tensor)
 }
 
 /// Places of maxima as they were made by [`Images::places`].
 pub(super) fn places(tensor: CubeTensor) -> Buffer {
+    words(tensor)
+}
+
+/// The words of four bytes of a tensor as they lie there.
+fn words(tensor: CubeTensor) -> Buffer {
     Buffer {
         length: tensor.shape().num_elements(),
         handle: tensor.handle,
+        element: Element::Single,
     }
 }
 
@@ -178,5 +218,6 @@ fn placed(
     buffer: Buffer,
     shape: impl Into<Sizes>,
 ) -> CubeTensor {
-    CubeTensor::new_contiguous(client, device, shape.into(), buffer.handle, DType::F32)
+    let dtype = dtype(buffer.element);
+    CubeTensor::new_contiguous(client, device, shape.into(), buffer.handle, dtype)
 }

@@ -16,6 +16,7 @@ use stock::StockStep;
 
 use super::Outcome;
 use super::options::Common;
+use crate::device::{DeviceChoice, Precision};
 use crate::recipe::OptimizerSpec;
 use crate::run::CLASSES;
 use crate::training::{Batch, Classifier, TrainError, optimizer};
@@ -102,8 +103,7 @@ impl Bench {
         let choice = common.device.choice()?;
         let device = choice.open()?;
         let batch = self.batch as usize;
-        let asks = !choice.backend.is_processor();
-        let measured = self.measure(kind, batch, &device, asks);
+        let measured = self.measure(kind, batch, &choice, &device);
         let Measured { rates, host } = measured.map_err(|error| error.at_batch(batch))?;
         let (Some(least), Some(most)) = (rates.first(), rates.last()) else {
             return Err("nothing was measured".into());
@@ -116,7 +116,8 @@ impl Bench {
                 serde_json::json!({
                     "network": self.network, "stock": self.stock, "batch": batch, "mode": mode,
                     "backend": choice.backend.name(), "device": choice.describe(&device),
-                    "threads": choice.threads(), "isa": choice.kernel_isa(), "images_per_s": median,
+                    "threads": choice.threads(), "isa": choice.kernel_isa(),
+                    "precision": choice.precision.name(), "images_per_s": median,
                     "min": least, "max": most, "host_s_per_step": host,
                 })
             );
@@ -138,15 +139,16 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Measures rounds of steps, and where the host `asks` another device, how long it is busy with one.
+    /// Measures rounds of steps, and where the host asks another device, how long it is busy with one.
     fn measure(
         &self,
         kind: NetworkKind,
         batch: usize,
+        choice: &DeviceChoice,
         device: &Device,
-        asks: bool,
     ) -> Result<Measured, TrainError> {
-        let mut step = self.step(kind, batch, device)?;
+        let asks = !choice.backend.is_processor();
+        let mut step = self.step(kind, batch, choice.precision, device)?;
         // The first step makes buffers; steps that take long need no more to warm up.
         let first = timed(&mut step, 1, device)?.seconds;
         if first < self.seconds {
@@ -218,6 +220,7 @@ impl Bench {
         &self,
         kind: NetworkKind,
         batch: usize,
+        precision: Precision,
         device: &Device,
     ) -> Result<Box<dyn FnMut() -> Step>, TrainError> {
         let train = self.mode == Mode::Train;
@@ -245,7 +248,7 @@ impl Bench {
                 Ok(stock.step().map(|loss| loss.reshape([1, 1])))
             }));
         }
-        let classifier = Classifier::new(network, 0.0).train();
+        let classifier = Classifier::new(network, 0.0).computing(precision).train();
         let sgd = OptimizerSpec::Sgd {
             lr: 0.01,
             momentum: 0.9,
