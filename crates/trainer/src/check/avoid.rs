@@ -25,11 +25,18 @@ pub fn settings(choice: &DeviceChoice) -> Vec<Setting> {
             environment,
         });
     };
-    if choice.backend == BackendName::Wgpu && choice.precision == Precision::Fast {
-        let exact = ["--precision", "exact"].map(str::to_owned);
-        let device = ["--device".to_owned(), choice.device.to_string()];
-        let own = [on(choice.backend), device, exact.clone()].concat();
-        add(exact.join(" "), own, None);
+    if choice.backend == BackendName::Wgpu {
+        let others = match choice.precision {
+            Precision::Half => &[Precision::Fast, Precision::Exact][..],
+            Precision::Fast => &[Precision::Exact],
+            Precision::Exact => &[],
+        };
+        for other in others {
+            let other = ["--precision", other.name()].map(str::to_owned);
+            let device = ["--device".to_owned(), choice.device.to_string()];
+            let own = [on(choice.backend), device, other.clone()].concat();
+            add(other.join(" "), own, None);
+        }
     }
     if choice.backend.is_processor() {
         let mut own = on(choice.backend).to_vec();
@@ -80,16 +87,18 @@ mod tests {
 
     #[test]
     fn each_backend_has_settings_to_try_and_none_is_what_failed() {
-        for (backend, first) in [
-            (BackendName::Ndarray, "--precision exact"),
-            (BackendName::Flex, "--precision exact"),
-            (BackendName::Wgpu, "--precision exact"),
+        for (backend, precision, first) in [
+            (BackendName::Ndarray, Precision::Fast, "--precision exact"),
+            (BackendName::Flex, Precision::Fast, "--precision exact"),
+            (BackendName::Wgpu, Precision::Fast, "--precision exact"),
+            (BackendName::Wgpu, Precision::Exact, "--backend ndarray"),
+            (BackendName::Wgpu, Precision::Half, "--precision fast"),
         ] {
             let choice = DeviceChoice {
                 backend,
                 device: DeviceName::Default,
                 threads: None,
-                precision: Precision::Fast,
+                precision,
                 token_file: None,
             };
             let settings = settings(&choice);
