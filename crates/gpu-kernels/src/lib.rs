@@ -31,6 +31,7 @@ mod many;
 pub mod moments;
 pub mod norm;
 pub mod pool;
+mod product;
 mod rows;
 pub mod update;
 pub mod winograd;
