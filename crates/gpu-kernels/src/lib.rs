@@ -10,7 +10,8 @@
 //! | `pool` | largest and mean values of windows |
 //! | `images` | batches of images that live on the device |
 //! | `loss` | cross-entropy |
-//! | `update` | the optimiser's step |
+//! | `update` | the optimiser's step, SGD and AdamW |
+//! | `muon` | Muon's step, whose direction is made orthogonal by products of matrices |
 //!
 //! Images are `[batch, height, width, channels]` in memory. A kernel is enqueued and its result handed
 //! out at once: nothing here waits for the device. Every sum has a fixed partition and a fixed order,
@@ -29,6 +30,7 @@ mod launches;
 pub mod loss;
 mod many;
 pub mod moments;
+pub mod muon;
 pub mod norm;
 pub mod pool;
 mod product;

@@ -4,6 +4,7 @@
 
 mod convolutions;
 mod moments;
+mod muon;
 mod updates;
 
 use cubecl::prelude::*;
