@@ -85,7 +85,7 @@ pub use isa::{Isa, IsaError};
 pub use linear::{linear, linear_backward};
 pub use loss::{LossError, softmax_cross_entropy};
 pub use memory::buffer;
-pub use optimizer::{AdamWStep, SgdStep, adamw_step, sgd_step};
+pub use optimizer::{AdamWStep, MuonStep, SgdStep, adamw_step, sgd_step};
 pub use pool::{
     global_avg_pool, global_avg_pool_backward, global_max_pool, global_max_pool_backward,
 };

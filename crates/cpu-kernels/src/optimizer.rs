@@ -154,6 +154,33 @@ impl AdamWStep {
     }
 }
 
+/// Muon (Jordan, 2024, <https://kellerjordan.github.io/posts/muon>): momentum whose direction is made orthogonal.
+/// There is no kernel of it here, since it is made of products of matrices. The numbers have double precision because
+/// what kernels take of them, such as `1 - lr * weight_decay`, is rounded once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MuonStep {
+    /// The learning rate. With 0 the weights stay as they are, and the momentum follows all the same.
+    pub lr: f64,
+    /// How much of the momentum stays.
+    pub momentum: f64,
+    /// Whether the step looks ahead by one more momentum (Nesterov).
+    pub nesterov: bool,
+    /// The part of the weights that a learning rate of 1 would take.
+    pub weight_decay: f64,
+    /// Iterations of Newton and Schulz.
+    pub newton_schulz_steps: usize,
+    /// Whether the weights first get the norm `sqrt(rows)`.
+    pub rescale: bool,
+}
+
+impl MuonStep {
+    /// The coefficients `a`, `b` and `c` of an iteration of Newton and Schulz, `x = a x + (b x x' + c (x x')^2) x`,
+    /// which bring every singular value near 1 soonest.
+    pub const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
+    /// What is added to the norm of a direction before it is divided by that.
+    pub const EPSILON: f64 = 1e-7;
+}
+
 /// Updates `weights` and the means of the gradients, `first`, and of their squares, `second`, by one step:
 /// each mean keeps its `beta` and takes the rest of `gradient`, and `weights`, after their decay, fall by
 /// `lr` times the first mean over the root of the second.

@@ -10,7 +10,8 @@
 //! | `pool` | largest and mean values of windows |
 //! | `images` | batches of images that live on the device |
 //! | `loss` | cross-entropy |
-//! | `update` | the optimiser's step |
+//! | `update` | the optimiser's step, SGD and AdamW |
+//! | `muon` | Muon's step, whose direction is made orthogonal by products of matrices |
 //! | `buffer` | numbers of a device, and how images are stored |
 //! | `access` | how kernels read and write them |
 //!
@@ -35,8 +36,10 @@ mod launches;
 pub mod loss;
 mod many;
 pub mod moments;
+pub mod muon;
 pub mod norm;
 pub mod pool;
+mod product;
 mod rows;
 pub mod update;
 pub mod winograd;

@@ -16,7 +16,7 @@ use cifar10::{Loader, LoaderConfig};
 use model::backend::launches;
 use model::{Network, NetworkKind};
 use trainer::device::{BackendName, DeviceChoice, DeviceName};
-use trainer::recipe::OptimizerSpec;
+use trainer::recipe::{GroupSpec, OptimizerSpec, Role};
 use trainer::training::{Batches, Classifier, optimizer};
 
 const BATCH: usize = 128;
@@ -37,11 +37,31 @@ const ADAMW: OptimizerSpec = OptimizerSpec::AdamW {
     decay_norm_and_bias: false,
 };
 
+/// Filters that follow Muon with the settings of the recipe `speedrun-94`.
+const MUON: GroupSpec = GroupSpec {
+    role: Role::Filters,
+    optimizer: OptimizerSpec::Muon {
+        lr: 0.24,
+        momentum: 0.6,
+        nesterov: true,
+        weight_decay: 0.0,
+        newton_schulz_steps: 3,
+        rescale: true,
+    },
+    epochs: None,
+    own_schedule: false,
+};
+
 /// The kernels of a step of the batch's making, forward, backward and the optimiser.
-fn of_a_step(kind: NetworkKind, spec: &OptimizerSpec, device: &Device) -> BTreeMap<String, usize> {
+fn of_a_step(
+    kind: NetworkKind,
+    spec: &OptimizerSpec,
+    groups: &[GroupSpec],
+    device: &Device,
+) -> BTreeMap<String, usize> {
     let network = Network::init(kind, 10, 0, device).unwrap();
     let mut classifier = Classifier::new(network, 0.1).train();
-    let mut optimizer = optimizer::optimizer(spec, &[], &classifier.network);
+    let mut optimizer = optimizer::optimizer(spec, groups, &classifier.network);
     let images = generate(Part::Train, 3 * BATCH, 0);
     let loader = Loader::all(images, LoaderConfig::training(BATCH, 0)).unwrap();
     let mut batches = Batches::new(loader, device.clone()).epoch(0, 0).unwrap();
@@ -71,13 +91,19 @@ fn a_step_asks_for_no_more_kernels_than_documented() {
         token_file: None,
     };
     let device = software.open().unwrap().autodiff();
-    for (name, kind, spec) in [
-        ("simple_cnn", NetworkKind::SimpleCnn, SGD),
-        ("resnet20", NetworkKind::ResNet20, SGD),
-        ("resnet20 with AdamW", NetworkKind::ResNet20, ADAMW),
-        ("airbench94", NetworkKind::Airbench94, SGD),
+    for (name, kind, spec, groups) in [
+        ("simple_cnn", NetworkKind::SimpleCnn, SGD, &[][..]),
+        ("resnet20", NetworkKind::ResNet20, SGD, &[]),
+        ("resnet20 with AdamW", NetworkKind::ResNet20, ADAMW, &[]),
+        ("airbench94", NetworkKind::Airbench94, SGD, &[]),
+        (
+            "airbench94 with Muon",
+            NetworkKind::Airbench94,
+            SGD,
+            &[MUON],
+        ),
     ] {
-        let kernels = of_a_step(kind, &spec, &device);
+        let kernels = of_a_step(kind, &spec, groups, &device);
         let count = kernels.values().sum::<usize>();
         println!("{name}: {count}, {kernels:?}");
         let row = document.lines().find_map(|line| {

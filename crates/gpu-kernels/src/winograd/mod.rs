@@ -19,13 +19,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cubecl::prelude::*;
 
-pub use product::Block;
 use transform::{GATHER_UNITS, TilesLaunch};
 
 use crate::Buffer;
 use crate::conv::after::After;
 use crate::conv::shape::{Input, Window, sizes as launch_sizes};
 use crate::moments;
+pub use crate::product::Block;
+use crate::product::ENOUGH_CUBES;
 use crate::rows::elementwise;
 
 /// Pixels of a tile's side, of the output.
@@ -46,8 +47,6 @@ const LEAST_CHANNELS: usize = 32;
 const MOST_BYTES: u64 = 1 << 30;
 /// So few tiles that filters are larger.
 const FEW_TILES: usize = 256;
-/// Cubes that keep a large device busy.
-const ENOUGH_CUBES: usize = 264;
 
 /// Whether every convolution is computed as it stands.
 static EXACT: AtomicBool = AtomicBool::new(false);

@@ -5,6 +5,7 @@
 mod convolutions;
 mod halves;
 mod moments;
+mod muon;
 mod updates;
 
 use cubecl::prelude::*;

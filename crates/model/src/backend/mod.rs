@@ -45,9 +45,9 @@ pub use gpu_kernels::launches;
 pub use stored::{StoredImages, StoredViews};
 use types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
-    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
-    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
-    Statistics, Stepped, Storage, Stored, StoredBatch,
+    ConvNormRelu, CrossEntropy, Means, MuonStep, Pooled, ProjectedResidual,
+    ProjectedResidualGradients, Residual, ResidualConvGroup, ResidualConvGroupGradients,
+    ResidualGradients, SgdStep, Statistics, Stepped, Storage, Stored, StoredBatch,
 };
 
 /// What is added to a variance before its root is taken, as in PyTorch.
@@ -445,6 +445,20 @@ pub trait CnnBackend: Backend {
         settings: AdamWStep,
     ) -> AdamWStepped<Self> {
         compose::adamw_step(weight, gradient, means, settings)
+    }
+
+    /// One step of Muon (Jordan, 2024, <https://kellerjordan.github.io/posts/muon>) of a filter, whose first axis has
+    /// the rows of its matrix and whose others have the columns. A momentum of zeros begins it. The momentum `m` becomes
+    /// `momentum * m + gradient`, and the weights `w` become
+    /// `w * sqrt(rows) / |w| * (1 - lr * weight_decay) - lr * orthogonal(gradient + momentum * m)`,
+    /// where `orthogonal` divides by the norm and then iterates as [`MuonStep::COEFFICIENTS`] says.
+    fn muon_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        momentum: FloatTensor<Self>,
+        settings: MuonStep,
+    ) -> Stepped<Self> {
+        compose::muon_step(weight, gradient, momentum, settings)
     }
 
     /// `images` stored so, where the device has a choice: a GPU does, and everything else stores single precision.

@@ -5,7 +5,7 @@ use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, ExtensionType};
 use burn::tensor::DType;
 
-pub use cpu_kernels::{AdamWStep, SgdStep};
+pub use cpu_kernels::{AdamWStep, MuonStep, SgdStep};
 
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and scale and shift of
 /// the normalisation after it, each `[out_channels]`; or the gradients by them.
@@ -240,11 +240,11 @@ pub struct StoredBatch<B: Backend> {
     pub classes: IntTensor<B>,
 }
 
-/// Weights and their velocity after a step.
+/// Weights and their velocity, or momentum, after a step.
 #[derive(ExtensionType, Debug, Clone)]
 pub struct Stepped<B: Backend> {
     /// The weights.
     pub weight: FloatTensor<B>,
-    /// The velocity.
+    /// The velocity, which Muon calls momentum.
     pub velocity: FloatTensor<B>,
 }

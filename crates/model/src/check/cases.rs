@@ -7,7 +7,7 @@ use super::operations::Operations;
 use super::reference::Reference;
 use super::tape::{Draws, Outcome, Tape};
 use super::{CheckError, Errors};
-use crate::backend::types::{AdamWStep, SgdStep};
+use crate::backend::types::{AdamWStep, MuonStep, SgdStep};
 
 /// The largest errors of an operation that computes in single precision. Rounding stays below a quarter
 /// of them, sums in TF32 or half precision are above.
@@ -447,6 +447,46 @@ fn losses_and_steps() -> Vec<Case> {
         }
     });
     let others = [adamw, follow].map(Case::without_gradients);
-    let others = steps.into_iter().chain(others);
+    let others = steps.into_iter().chain(others).chain(steps_of_muon());
     losses.into_iter().chain(others).collect()
+}
+
+/// Filters of fewer rows than columns and of more, and one that is large enough for a device that cuts products. Three
+/// iterations take an error of a small singular value to 41 times itself (3.4445 three times), and thus rounding in
+/// single precision to a twentieth of [`BOUNDS`], but that of TF32 beyond them.
+fn steps_of_muon() -> Vec<Case> {
+    let plain = MuonStep {
+        lr: 0.24,
+        momentum: 0.6,
+        nesterov: false,
+        weight_decay: 0.0,
+        newton_schulz_steps: 3,
+        rescale: false,
+    };
+    let whole = MuonStep {
+        nesterov: true,
+        weight_decay: 0.1,
+        rescale: true,
+        ..plain
+    };
+    let still = MuonStep { lr: 0.0, ..whole };
+    let cases = [
+        ([5, 2, 3, 3], whole, ", Nesterov, rescaled"),
+        ([24, 3, 1, 1], plain, ""),
+        ([5, 2, 3, 3], still, ", rate 0"),
+        ([132, 64, 3, 3], whole, ", Nesterov, rescaled"),
+    ];
+    let cases = cases.map(|(shape, settings, note)| {
+        let step = Case::new("muon_step", format!("{shape:?}{note}"), move |tape| {
+            let [weight, gradient, momentum] = [0; 3].map(|_| tape.constant(shape));
+            for tensor in tape
+                .operations
+                .muon_step(weight, gradient, momentum, settings)
+            {
+                tape.result(tensor);
+            }
+        });
+        step.without_gradients()
+    });
+    cases.into()
 }

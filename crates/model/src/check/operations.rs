@@ -3,7 +3,7 @@
 use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
-use crate::backend::types::{AdamWStep, Affine, ConvNorm, Means, SgdStep, Statistics};
+use crate::backend::types::{AdamWStep, Affine, ConvNorm, Means, MuonStep, SgdStep, Statistics};
 use crate::{CnnBackend, layers};
 
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and the scale and shift of the
@@ -248,6 +248,19 @@ pub trait Operations {
         let stepped = <Dispatch as CnnBackend>::adamw_step(weight, gradient, means, settings);
         let means = stepped.means;
         [stepped.weight, means.first, means.second].map(Tensor::from_dispatch)
+    }
+
+    /// [`CnnBackend::muon_step`]: the weights and the momentum after it.
+    fn muon_step(
+        &self,
+        weight: Tensor<4>,
+        gradient: Tensor<4>,
+        momentum: Tensor<4>,
+        settings: MuonStep,
+    ) -> [Tensor<4>; 2] {
+        let [weight, gradient, momentum] = [weight, gradient, momentum].map(Tensor::into_dispatch);
+        let stepped = <Dispatch as CnnBackend>::muon_step(weight, gradient, momentum, settings);
+        [stepped.weight, stepped.velocity].map(Tensor::from_dispatch)
     }
 }
 

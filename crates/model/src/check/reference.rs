@@ -6,7 +6,7 @@ use burn::tensor::{Int, Tensor, module};
 
 use super::operations::{Biased, Normalised, Operations};
 use crate::backend::EPSILON;
-use crate::backend::types::{AdamWStep, SgdStep};
+use crate::backend::types::{AdamWStep, MuonStep, SgdStep};
 
 /// The operations as Burn's own convolutions, normalisations and sums, and their gradients as Burn's own
 /// autodiff has them, in the precision of their arguments.
@@ -79,6 +79,20 @@ fn group(
     let around = gelu(normalised);
     let second = conv_norm(around.clone(), second, 1, 1, epsilon);
     (around, second)
+}
+
+/// The matrix over its norm after some iterations of Newton and Schulz (Jordan, 2024,
+/// <https://kellerjordan.github.io/posts/muon>). The formula has the rows as its square's sides whichever side is
+/// longer: `x x' x` is the same product from either.
+fn orthogonal(matrix: Tensor<2>, steps: usize) -> Tensor<2> {
+    let norm = (matrix.clone() * matrix.clone()).sum().sqrt();
+    let x = matrix / norm.add_scalar(1e-7).unsqueeze();
+    (0..steps).fold(x, |x, _| {
+        let square = x.clone().matmul(x.clone().transpose());
+        let third = square.clone().matmul(x.clone());
+        let fifth = square.matmul(third.clone());
+        x.mul_scalar(3.4445) - third.mul_scalar(4.7750) + fifth.mul_scalar(2.0315)
+    })
 }
 
 impl Operations for Reference {
@@ -258,5 +272,35 @@ impl Operations for Reference {
         let direction = first.clone().div_scalar(share1) / root.add_scalar(epsilon);
         let weight = weight.mul_scalar(1.0 - lr * decay) - direction.mul_scalar(lr);
         [weight, first, second]
+    }
+
+    fn muon_step(
+        &self,
+        weight: Tensor<4>,
+        gradient: Tensor<4>,
+        momentum: Tensor<4>,
+        settings: MuonStep,
+    ) -> [Tensor<4>; 2] {
+        let momentum = momentum.mul_scalar(settings.momentum) + gradient.clone();
+        if settings.lr == 0.0 {
+            return [weight, momentum];
+        }
+        let direction = if settings.nesterov {
+            gradient + momentum.clone().mul_scalar(settings.momentum)
+        } else {
+            momentum.clone()
+        };
+        let shape = weight.dims();
+        let [rows, ..] = shape;
+        let matrix = |t: Tensor<4>| -> Tensor<2> { t.flatten(1, 3) };
+        let update = orthogonal(matrix(direction), settings.newton_schulz_steps);
+        let mut weight = matrix(weight);
+        if settings.rescale {
+            let norm = (weight.clone() * weight.clone()).sum().sqrt();
+            weight = weight.mul_scalar((rows as f64).sqrt()) / norm.unsqueeze();
+        }
+        let kept = weight.mul_scalar(1.0 - settings.lr * settings.weight_decay);
+        let weight = kept - update.mul_scalar(settings.lr);
+        [weight.reshape(shape), momentum]
     }
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use burn::tensor::{Int, Tensor};
-use model::backend::types::SgdStep;
+use model::backend::types::{MuonStep, SgdStep};
 use model::check::operations::{Biased, Normalised, OnDevice, Operations};
 
 /// What is wrong.
@@ -37,12 +37,14 @@ pub enum Fault {
     NoSmoothing,
     /// Weight decay that is not heeded.
     NoDecay,
+    /// One iteration of Newton and Schulz too few.
+    IterationLeftOut,
     /// The algorithm of large convolutions wrong, and that of small ones right.
     OnlyLarge,
 }
 
 impl Fault {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Stride,
         Self::Padding,
         Self::DroppedBias,
@@ -57,6 +59,7 @@ impl Fault {
         Self::GradientNegated,
         Self::NoSmoothing,
         Self::NoDecay,
+        Self::IterationLeftOut,
         Self::OnlyLarge,
     ];
 
@@ -74,6 +77,7 @@ impl Fault {
             Self::GradientScaled => "conv_group",
             Self::NoSmoothing => "cross_entropy",
             Self::NoDecay => "sgd_step",
+            Self::IterationLeftOut => "muon_step",
             Self::OnlyLarge => "convolve",
         }
     }
@@ -290,5 +294,18 @@ impl Operations for Wrong {
             settings.weight_decay = 0.0;
         }
         OnDevice.sgd_step(weight, gradient, velocity, settings)
+    }
+
+    fn muon_step(
+        &self,
+        weight: Tensor<4>,
+        gradient: Tensor<4>,
+        momentum: Tensor<4>,
+        mut settings: MuonStep,
+    ) -> [Tensor<4>; 2] {
+        if self.has(Fault::IterationLeftOut) {
+            settings.newton_schulz_steps -= 1;
+        }
+        OnDevice.muon_step(weight, gradient, momentum, settings)
     }
 }

@@ -1,13 +1,13 @@
 //! Muon: momentum whose direction is made orthogonal (Jordan, 2024,
 //! <https://kellerjordan.github.io/posts/muon>).
 
+use burn::backend::Dispatch;
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
+use model::CnnBackend;
+use model::backend::types::MuonStep;
 
 use crate::RecordState;
-
-/// The coefficients of Newton and Schulz's iteration that make every singular value near 1 soonest.
-const COEFFICIENTS: [f64; 3] = [3.4445, -4.7750, 2.0315];
 
 /// Muon for filters, each layer's as a matrix of `out_channels` rows.
 #[derive(Debug, Clone)]
@@ -33,8 +33,6 @@ pub struct MuonState<const D: usize> {
 impl Optimizer for Muon {
     type State<const D: usize> = MuonState<D>;
 
-    /// With `b = momentum * b + gradient`, the weights `w` become
-    /// `w * sqrt(out_channels) / |w| * (1 - lr * weight_decay) - lr * orthogonal(gradient + momentum * b)`.
     fn step<const D: usize>(
         &self,
         lr: LearningRate,
@@ -42,33 +40,26 @@ impl Optimizer for Muon {
         gradient: Tensor<D>,
         state: Option<MuonState<D>>,
     ) -> (Tensor<D>, Option<MuonState<D>>) {
-        let momentum = match state {
-            Some(state) => state.momentum.mul_scalar(self.momentum) + gradient.clone(),
-            None => gradient.clone(),
-        };
-        // A rate of 0 says that the weights are trained no more, and rescaling would move them.
-        if lr == 0.0 {
-            return (weight, Some(MuonState { momentum }));
-        }
-        let direction = if self.nesterov {
-            gradient + momentum.clone().mul_scalar(self.momentum)
-        } else {
-            momentum.clone()
-        };
-        let dims = weight.dims();
-        let rows = dims.first().copied().unwrap_or(1);
-        let columns = dims.iter().skip(1).product();
-        let update = orthogonal(direction.reshape([rows, columns]), self.newton_schulz_steps);
-        let mut weight = weight.reshape([rows, columns]);
-        if self.rescale {
-            let norm = norm(weight.clone());
-            weight = weight.mul_scalar((rows as f64).sqrt()) / norm;
-        }
-        if self.weight_decay > 0.0 {
-            weight = weight.mul_scalar(1.0 - lr * self.weight_decay);
-        }
-        let weight = weight - update.mul_scalar(lr);
-        (weight.reshape(dims), Some(MuonState { momentum }))
+        // A number plus minus zero is that number to its last bit, zeros of either sign too.
+        let momentum = state.map_or_else(|| gradient.full_like(-0.0), |state| state.momentum);
+        let stepped = <Dispatch as CnnBackend>::muon_step(
+            weight.into_dispatch(),
+            gradient.into_dispatch(),
+            momentum.into_dispatch(),
+            MuonStep {
+                lr,
+                momentum: self.momentum,
+                nesterov: self.nesterov,
+                weight_decay: self.weight_decay,
+                newton_schulz_steps: self.newton_schulz_steps,
+                rescale: self.rescale,
+            },
+        );
+        let momentum = Tensor::from_dispatch(stepped.velocity);
+        (
+            Tensor::from_dispatch(stepped.weight),
+            Some(MuonState { momentum }),
+        )
     }
 
     fn to_device<const D: usize>(state: MuonState<D>, device: &Device) -> MuonState<D> {
@@ -78,31 +69,6 @@ impl Optimizer for Muon {
     }
 }
 
-/// The Euclidean norm, `[1, 1]`.
-fn norm(matrix: Tensor<2>) -> Tensor<2> {
-    matrix.square().sum().sqrt().reshape([1, 1])
-}
-
-/// `matrix` with all singular values near 1: `x = a x + (b x x' + c (x x')^2) x`, again and again, from
-/// `matrix` over its norm.
-fn orthogonal(matrix: Tensor<2>, steps: usize) -> Tensor<2> {
-    let [a, b, c] = COEFFICIENTS;
-    let [rows, columns] = matrix.dims();
-    let norm = norm(matrix.clone()).add_scalar(1e-7);
-    let mut x = matrix / norm;
-    // The square matrix is the smaller of the two possible ones.
-    if rows > columns {
-        x = x.transpose();
-    }
-    for _ in 0..steps {
-        let square = x.clone().matmul(x.clone().transpose());
-        let fourth = square.clone().matmul(square.clone());
-        let factor = square.mul_scalar(b) + fourth.mul_scalar(c);
-        x = x.clone().mul_scalar(a) + factor.matmul(x);
-    }
-    if rows > columns { x.transpose() } else { x }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -110,26 +76,43 @@ mod tests {
 
     use super::*;
 
-    fn matrix(rows: usize, columns: usize) -> Tensor<2> {
+    fn device() -> Device {
         #[allow(deprecated)]
-        let device = Device::ndarray();
+        Device::ndarray()
+    }
+
+    fn matrix(rows: usize, columns: usize) -> Tensor<2> {
         let values: Vec<f32> = (0..rows * columns)
             .map(|index| ((index * 7919 + 13) % 101) as f32 / 50.0 - 1.0)
             .collect();
-        Tensor::from_data(TensorData::new(values, [rows, columns]), &device)
+        Tensor::from_data(TensorData::new(values, [rows, columns]), &device())
     }
 
     fn values(tensor: Tensor<2>) -> Vec<f32> {
         tensor.into_data().try_to_vec().unwrap()
     }
 
+    fn norm(matrix: Tensor<2>) -> Tensor<2> {
+        matrix.square().sum().sqrt().reshape([1, 1])
+    }
+
+    /// What a step takes of weights of zeros at a rate of -1: the direction made orthogonal.
+    fn orthogonal(matrix: Tensor<2>, newton_schulz_steps: usize) -> Tensor<2> {
+        let muon = Muon {
+            momentum: 0.0,
+            nesterov: false,
+            weight_decay: 0.0,
+            newton_schulz_steps,
+            rescale: false,
+        };
+        muon.step(-1.0, matrix.zeros_like(), matrix, None).0
+    }
+
     /// A polynomial of a matrix acts on its singular values alone: for a diagonal one they are plain.
     #[test]
     fn an_iteration_is_its_polynomial_on_each_singular_value() {
-        #[allow(deprecated)]
-        let device = Device::ndarray();
         let diagonal = [[0.6_f32, 0.0, 0.0], [0.0, 0.8, 0.0]];
-        let found = values(orthogonal(Tensor::from_data(diagonal, &device), 3));
+        let found = values(orthogonal(Tensor::from_data(diagonal, &device()), 3));
         let expected = [0.6_f64, 0.8].map(|start| {
             (0..3).fold(start, |s, _| {
                 3.4445 * s - 4.7750 * s.powi(3) + 2.0315 * s.powi(5)
@@ -151,6 +134,24 @@ mod tests {
                 assert!((value - expected).abs() < 0.4, "{index}: {value}");
             }
         }
+    }
+
+    /// Without a step before, a momentum has the bits of its gradient.
+    #[test]
+    fn the_first_momentum_is_the_gradient() {
+        let gradient = [[0.0_f32, -0.0, 0.3], [-1e-40, 7.0, -2.0]];
+        let muon = Muon {
+            momentum: 0.6,
+            nesterov: true,
+            weight_decay: 0.0,
+            newton_schulz_steps: 1,
+            rescale: true,
+        };
+        let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        let tensor = Tensor::<2>::from_data(gradient, &device());
+        let (_, state) = muon.step(0.1, matrix(2, 3), tensor, None);
+        let momentum = values(state.unwrap().momentum);
+        assert_eq!(bits(&momentum), bits(gradient.as_flattened()));
     }
 
     #[test]

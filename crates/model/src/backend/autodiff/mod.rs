@@ -16,8 +16,8 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, TensorMetadata};
 use super::CnnBackend;
 use super::types::{
     AdamWStep, AdamWStepped, Affine, ConvGroup, ConvNorm, ConvNormRelu, Convolved, CrossEntropy,
-    Means, Pooled, ProjectedResidual, Residual, ResidualConvGroup, SgdStep, Statistics, Stepped,
-    Storage, Stored, StoredBatch,
+    Means, MuonStep, Pooled, ProjectedResidual, Residual, ResidualConvGroup, SgdStep, Statistics,
+    Stepped, Storage, Stored, StoredBatch,
 };
 use backward::{
     ConvNormReluBackward, ConvReluPoolBackward, ConvolveBackward, CrossEntropyBackward,
@@ -450,6 +450,21 @@ impl<B: Backend + CnnBackend, C: CheckpointStrategy> CnnBackend for Autodiff<B, 
                 first: constant::<B, C>(stepped.means.first),
                 second: constant::<B, C>(stepped.means.second),
             },
+        }
+    }
+
+    fn muon_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        momentum: FloatTensor<Self>,
+        settings: MuonStep,
+    ) -> Stepped<Self> {
+        // A step is no part of a graph.
+        let (weight, gradient) = (weight.into_primitive(), gradient.into_primitive());
+        let stepped = B::muon_step(weight, gradient, momentum.into_primitive(), settings);
+        Stepped {
+            weight: constant::<B, C>(stepped.weight),
+            velocity: constant::<B, C>(stepped.velocity),
         }
     }
 

@@ -4,6 +4,7 @@
 mod blocks;
 mod groups;
 mod layers;
+mod muon;
 mod stored;
 
 use burn::backend::ops::{ActivationOps, ConvOptions, ModuleOps};
@@ -28,6 +29,7 @@ pub(super) use layers::{
     conv_relu_pool_backward_parameters, convolve, convolve_backward, cross_entropy,
     global_avg_pool, global_avg_pool_backward, linear, linear_backward, scale_gradient, sgd_step,
 };
+pub(super) use muon::muon_step;
 pub(super) use stored::stored_batch;
 
 fn conv_options(stride: usize, padding: usize) -> ConvOptions<2> {

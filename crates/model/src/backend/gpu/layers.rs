@@ -5,13 +5,15 @@ use burn_cubecl::CubeBackend;
 use burn_cubecl::tensor::CubeTensor;
 use gpu_kernels::activation::Activation;
 use gpu_kernels::conv::{self, After, Around, Shape};
+use gpu_kernels::muon;
 use gpu_kernels::update::{self, ByMeans, Step};
 use gpu_kernels::{gradient_of, loss, pool, sums};
 
 use super::tensors::{Images, element, integers, like, places, row, sizes, sums_like};
 use super::together;
 use crate::backend::types::{
-    AdamWStep, AdamWStepped, Affine, AffineGradients, CrossEntropy, Means, Pooled, SgdStep, Stepped,
+    AdamWStep, AdamWStepped, Affine, AffineGradients, CrossEntropy, Means, MuonStep, Pooled,
+    SgdStep, Stepped,
 };
 
 type Cube = CubeBackend;
@@ -254,5 +256,23 @@ pub(super) fn sgd_step(
         velocity: like(&weight, step.new_velocity.clone(), shape),
     };
     together::step(&weight.device, &weight.client, step);
+    stepped
+}
+
+pub(super) fn muon_step(
+    weight: CubeTensor,
+    gradient: CubeTensor,
+    momentum: CubeTensor,
+    settings: MuonStep,
+) -> Stepped<Cube> {
+    let shape = weight.shape();
+    let rows = shape.first().copied().unwrap_or(1);
+    let numbers = [weight.clone(), gradient, momentum].map(row);
+    let step = muon::Step::new(&weight.client, numbers, rows, settings);
+    let stepped = Stepped {
+        weight: like(&weight, step.new_weight.clone(), shape.clone()),
+        velocity: like(&weight, step.new_momentum.clone(), shape),
+    };
+    together::muon(&weight.device, &weight.client, step);
     stepped
 }

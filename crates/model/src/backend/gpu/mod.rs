@@ -25,9 +25,9 @@ use gpu_kernels::activation::Activation;
 use super::CnnBackend;
 use super::types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
-    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
-    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
-    Statistics, Stepped, Storage, Stored, StoredBatch,
+    ConvNormRelu, CrossEntropy, Means, MuonStep, Pooled, ProjectedResidual,
+    ProjectedResidualGradients, Residual, ResidualConvGroup, ResidualConvGroupGradients,
+    ResidualGradients, SgdStep, Statistics, Stepped, Storage, Stored, StoredBatch,
 };
 
 impl CnnBackend for CubeBackend {
@@ -327,6 +327,15 @@ impl CnnBackend for CubeBackend {
         settings: AdamWStep,
     ) -> AdamWStepped<Self> {
         layers::adamw_step(weight, gradient, means, settings)
+    }
+
+    fn muon_step(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        momentum: FloatTensor<Self>,
+        settings: MuonStep,
+    ) -> Stepped<Self> {
+        layers::muon_step(weight, gradient, momentum, settings)
     }
 
     fn stored_as(images: FloatTensor<Self>, storage: Storage) -> FloatTensor<Self> {

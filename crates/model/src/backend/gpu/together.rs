@@ -9,6 +9,7 @@ use std::mem::take;
 use burn_cubecl::CubeDevice;
 use burn_cubecl::cubecl::client::Client;
 use gpu_kernels::moments::{self, Follow};
+use gpu_kernels::muon;
 use gpu_kernels::update::{self, ByMeans, Step};
 use gpu_kernels::{Buffer, Parts, add_parts};
 
@@ -24,6 +25,7 @@ struct Waiting {
     follows: Vec<Follow>,
     steps: Vec<Step>,
     by_means: Vec<ByMeans>,
+    muon: Vec<muon::Step>,
 }
 
 impl Waiting {
@@ -33,6 +35,7 @@ impl Waiting {
             moments::follow(&client, &take(&mut self.follows));
             update::sgd(&client, &take(&mut self.steps));
             update::adamw(&client, &take(&mut self.by_means));
+            muon::muon(&client, &take(&mut self.muon));
         }
     }
 
@@ -97,6 +100,11 @@ pub(super) fn step(device: &CubeDevice, client: &Client, step: Step) {
 /// Makes a step of AdamW, at once or at the end of the [`together`] around.
 pub(super) fn by_means(device: &CubeDevice, client: &Client, step: ByMeans) {
     later(device, client, |waiting| waiting.by_means.push(step));
+}
+
+/// Makes a step of Muon, at once or at the end of the [`together`] around.
+pub(super) fn muon(device: &CubeDevice, client: &Client, step: muon::Step) {
+    later(device, client, |waiting| waiting.muon.push(step));
 }
 
 /// Makes running statistics, at once or at the end of the [`together`] around.

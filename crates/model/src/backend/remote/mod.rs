@@ -26,9 +26,9 @@ use burn::tensor::Device;
 use super::CnnBackend;
 use super::types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
-    ConvNormRelu, CrossEntropy, Means, Pooled, ProjectedResidual, ProjectedResidualGradients,
-    Residual, ResidualConvGroup, ResidualConvGroupGradients, ResidualGradients, SgdStep,
-    Statistics, Stepped, Stored, StoredBatch,
+    ConvNormRelu, CrossEntropy, Means, MuonStep, Pooled, ProjectedResidual,
+    ProjectedResidualGradients, Residual, ResidualConvGroup, ResidualConvGroupGradients,
+    ResidualGradients, SgdStep, Statistics, Stepped, Stored, StoredBatch,
 };
 pub use about::{AboutError, about};
 use shapes::{block, channels, convolution, like, one, pooled, slot, with_indices};
@@ -46,6 +46,7 @@ macro_rules! of {
     (bool, $backend:ty) => { bool };
     (SgdStep, $backend:ty) => { SgdStep };
     (AdamWStep, $backend:ty) => { AdamWStep };
+    (MuonStep, $backend:ty) => { MuonStep };
     ($structure:ident, $backend:ty) => { $structure<$backend> };
 }
 
@@ -197,6 +198,8 @@ operations! {
         = like(&[&slot(&weight), &slot(&velocity)]);
     adamw_step(weight: float, gradient: float, means: Means, settings: AdamWStep) -> AdamWStepped
         = like(&[&slot(&weight), &means]);
+    muon_step(weight: float, gradient: float, momentum: float, settings: MuonStep) -> Stepped
+        = like(&[&slot(&weight), &slot(&momentum)]);
     stored_batch(stored: Stored, views: int, first: usize, count: usize) -> StoredBatch
         = shapes::stored_batch(count);
 }

@@ -16,7 +16,7 @@ use burn::remote::CustomOpClient;
 use super::shapes::{Like, Slot, slot};
 use crate::backend::types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
-    ConvNormRelu, Convolved, CrossEntropy, Means, Pooled, ProjectedResidual,
+    ConvNormRelu, Convolved, CrossEntropy, Means, MuonStep, Pooled, ProjectedResidual,
     ProjectedResidualGradients, Residual, ResidualConvGroup, ResidualConvGroupGradients,
     ResidualGradients, SgdStep, Statistics, Stepped, Stored, StoredBatch,
 };
@@ -66,6 +66,7 @@ macro_rules! scalar {
 
 scalar! {
     f32: Float as f64;
+    f64: Float as f64;
     bool: Bool as bool;
 }
 
@@ -127,6 +128,28 @@ impl<B: Backend> Wire<B> for AdamWStep {
             epsilon: Wire::<B>::take(source),
             weight_decay: Wire::<B>::take(source),
             shares: Wire::<B>::take(source),
+        }
+    }
+}
+
+impl<B: Backend> Wire<B> for MuonStep {
+    fn put(self, sink: &mut impl Sink<B>) {
+        Wire::<B>::put(self.lr, sink);
+        Wire::<B>::put(self.momentum, sink);
+        Wire::<B>::put(self.nesterov, sink);
+        Wire::<B>::put(self.weight_decay, sink);
+        Wire::<B>::put(self.newton_schulz_steps, sink);
+        Wire::<B>::put(self.rescale, sink);
+    }
+
+    fn take(source: &mut impl Source<B>) -> Self {
+        Self {
+            lr: Wire::<B>::take(source),
+            momentum: Wire::<B>::take(source),
+            nesterov: Wire::<B>::take(source),
+            weight_decay: Wire::<B>::take(source),
+            newton_schulz_steps: Wire::<B>::take(source),
+            rescale: Wire::<B>::take(source),
         }
     }
 }
