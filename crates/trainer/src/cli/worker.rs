@@ -41,13 +41,17 @@ impl Worker {
 
         use super::signals;
         use crate::check::trust;
+        use crate::device::BackendName;
         use crate::remote;
 
         let token = common.device.token()?;
         let secured = token.is_some();
         // A taken address and a missing token are said before the device is opened.
         let worker = remote::Worker::bind(self.listen, token)?;
-        let choice = common.device.choice()?;
+        let choice = common.device.served()?;
+        if choice.backend == BackendName::Remote {
+            return Err(remote::WorkerError::Remote.into());
+        }
         let device = choice.open()?;
         let verbosity = common.verbosity.choice();
         // Those who compute here cannot check the device's driver themselves.

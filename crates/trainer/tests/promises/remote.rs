@@ -381,6 +381,41 @@ fn what_names_no_worker_or_several_is_refused_with_the_way_out() {
     }
 }
 
+#[test]
+fn a_token_for_a_device_of_this_machine_is_refused_by_whatever_computes() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "a secret").unwrap();
+    finished(folder.path(), &["--epochs", "1"]);
+    for line in [
+        &["train", "--resume", "latest"][..],
+        &["eval"],
+        &["bench"],
+        &["check", "--short"],
+    ] {
+        let mut command = program(line);
+        command.args(["--backend", "ndarray", "--token-file"]);
+        command.arg(&token).arg("--artifacts").arg(folder.path());
+        let message = refused(command);
+        assert!(
+            message.contains("the backend `ndarray` computes on this machine; leave it out"),
+            "{line:?}: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_worker_of_a_worker_is_refused_before_it_connects() {
+    let line = ["worker", "--backend", "remote", "--listen", "127.0.0.1:0"];
+    let mut command = program(&line);
+    command.args(["--device", "ws://127.0.0.1:9"]);
+    let message = refused(command);
+    assert!(
+        message.contains("leave `--backend remote` out"),
+        "{message}"
+    );
+}
+
 /// A signal to a worker's process.
 #[cfg(unix)]
 fn signal(worker: &Worker, name: &str) {
