@@ -81,6 +81,7 @@ pub use average::Averages;
 pub use classifier::Classifier;
 pub use data::DeviceLoader;
 pub use error::TrainError;
+pub(crate) use error::tells_of_full_memory;
 pub use schedule::Schedule;
 pub use stop::{NotBegun, Stop};
 
