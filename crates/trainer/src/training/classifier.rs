@@ -10,6 +10,7 @@ use model::backend::together;
 use model::layers::cross_entropy;
 use model::{Network, NetworkError};
 
+use super::checkpoint::read_instead;
 use crate::batches::{Batch, Mixed};
 use crate::recipe::{LossSpec, Reduction};
 
@@ -130,6 +131,9 @@ impl TrainStep for Classifier {
         lr: ModuleLearningRate,
         gradients: GradientsParams,
     ) -> Self {
+        if let Some(read) = read_instead(&self, optimizer) {
+            return read;
+        }
         together(|| optimizer.step(lr, self, gradients))
     }
 }

@@ -4,6 +4,7 @@
 use burn::optim::{LearningRate, Optimizer};
 use burn::tensor::{Device, Tensor};
 
+use super::held::Held;
 use crate::RecordState;
 
 /// The coefficients of Newton and Schulz's iteration that make every singular value near 1 soonest.
@@ -27,7 +28,7 @@ pub struct Muon {
 /// A layer's momentum.
 #[derive(RecordState, Clone)]
 pub struct MuonState<const D: usize> {
-    momentum: Tensor<D>,
+    momentum: Held<D>,
 }
 
 impl Optimizer for Muon {
@@ -43,11 +44,12 @@ impl Optimizer for Muon {
         state: Option<MuonState<D>>,
     ) -> (Tensor<D>, Option<MuonState<D>>) {
         let momentum = match state {
-            Some(state) => state.momentum.mul_scalar(self.momentum) + gradient.clone(),
+            Some(state) => state.momentum.0.mul_scalar(self.momentum) + gradient.clone(),
             None => gradient.clone(),
         };
         // A rate of 0 says that the weights are trained no more, and rescaling would move them.
         if lr == 0.0 {
+            let momentum = Held(momentum);
             return (weight, Some(MuonState { momentum }));
         }
         let direction = if self.nesterov {
@@ -68,12 +70,13 @@ impl Optimizer for Muon {
             weight = weight.mul_scalar(1.0 - lr * self.weight_decay);
         }
         let weight = weight - update.mul_scalar(lr);
+        let momentum = Held(momentum);
         (weight.reshape(dims), Some(MuonState { momentum }))
     }
 
     fn to_device<const D: usize>(state: MuonState<D>, device: &Device) -> MuonState<D> {
         MuonState {
-            momentum: state.momentum.to_device(device),
+            momentum: Held(state.momentum.0.to_device(device)),
         }
     }
 }
