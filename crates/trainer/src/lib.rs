@@ -56,4 +56,4 @@ pub mod training;
 pub mod weight_file;
 
 // Burn's derive of `RecordState` names these at the root of the crate that uses it.
-pub(crate) use burn::optim::{RecordState, StateSink, StateSource};
+pub(crate) use burn::optim::{RecordState, StateSink, StateSource, join_path};

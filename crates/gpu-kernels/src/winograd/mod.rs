@@ -15,6 +15,7 @@
 mod product;
 mod transform;
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cubecl::prelude::*;
@@ -55,6 +56,25 @@ static EXACT: AtomicBool = AtomicBool::new(false);
 /// no longer.
 pub fn set_exact(exact: bool) {
     EXACT.store(exact, Ordering::Relaxed);
+}
+
+thread_local! {
+    /// The most images that go at once, by [`in_groups_of`].
+    static AT_ONCE: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Does `work`, in which at most `images` go at once of a convolution that this thread asks for, as where the device's
+/// buffers hold no more. It is for checks: without it several groups have a gigabyte at the points.
+pub fn in_groups_of<R>(images: usize, work: impl FnOnce() -> R) -> R {
+    /// Sets the limit back, after a panic too.
+    struct Before(usize);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            AT_ONCE.set(self.0);
+        }
+    }
+    let _before = Before(AT_ONCE.replace(images.max(1)));
+    work()
 }
 
 /// Whether the convolution of these sizes pays.
@@ -135,6 +155,7 @@ impl Points {
         let most = client.properties().memory.max_page_size.min(MOST_BYTES);
         let at_once = usize::try_from(most / bytes)
             .unwrap_or(usize::MAX)
+            .min(AT_ONCE.get())
             .clamp(1, batch);
         let tiles = at_once * tiles;
         let small = Block {

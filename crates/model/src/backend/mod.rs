@@ -41,7 +41,7 @@ pub use cpu_kernels::stored::View;
 #[cfg(feature = "wgpu")]
 pub use gpu::together;
 #[cfg(feature = "wgpu")]
-pub use gpu_kernels::launches;
+pub use gpu_kernels::{launches, winograd::in_groups_of};
 pub use stored::{StoredImages, StoredViews};
 use types::{
     AdamWStep, AdamWStepped, Affine, AffineGradients, ConvGroup, ConvNorm, ConvNormGradients,
@@ -57,6 +57,12 @@ pub const EPSILON: f32 = 1e-5;
 #[cfg(feature = "wgpu")]
 pub fn set_gpu_precision(precision: Precision) {
     gpu_kernels::winograd::set_exact(precision == Precision::Exact);
+}
+
+/// Does `work`, in which a GPU convolves at most `images` at once. Without a GPU's backend nothing does so.
+#[cfg(not(feature = "wgpu"))]
+pub fn in_groups_of<R>(_images: usize, work: impl FnOnce() -> R) -> R {
+    work()
 }
 
 /// Runs `updates`, of which a GPU gathers gradients of parameters, running statistics and optimiser's steps to make

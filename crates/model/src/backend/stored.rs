@@ -1,5 +1,7 @@
 //! Images that live on a device as bytes, and batches that it makes of them.
 
+use std::ops::Range;
+
 use burn::backend::Dispatch;
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use cpu_kernels::stored::{IMAGE_WORDS, View};
@@ -10,8 +12,9 @@ use crate::IMAGE_CHANNELS;
 
 /// The most images of a half, which fill the 128 MiB of a buffer that WebGPU lets a kernel see.
 const MOST_OF_HALF: usize = (128 << 20) / (IMAGE_WORDS * 4);
-/// Images that are sent at once.
-const SENT: usize = 4_096;
+/// Images that are sent at once, of 1.5 MB: what is freed of some serves those that follow, where larger parts took
+/// memory that the system had to clear first.
+const SENT: usize = 512;
 
 /// Images that live on a device as bytes, with what the bytes become.
 #[derive(Debug, Clone)]
@@ -29,12 +32,14 @@ pub struct StoredViews {
 }
 
 impl StoredImages {
-    /// Brings images onto `device`: `pixels` are `[image, channel, height, width]`, `tables` the value of each
-    /// byte by channel. Nothing where there are none or too many, 87,380, and where the processor itself
-    /// computes, which makes batches of images where they are: then nobody asks for `pixels`.
+    /// Brings `count` images onto `device`: `image` has the bytes of each, `[channel, height, width]`, and is asked
+    /// for them in their order; `tables` has the value of each byte by channel. Nothing where there are none or too
+    /// many, 87,380, or one is absent, and where the processor itself computes, which makes batches of images where
+    /// they are: then nobody asks for one.
     #[must_use]
-    pub fn new(
-        pixels: impl FnOnce() -> Option<Vec<u8>>,
+    pub fn new<'a>(
+        count: usize,
+        mut image: impl FnMut(usize) -> Option<&'a [u8]>,
         tables: &[[f32; 256]; IMAGE_CHANNELS],
         device: &Device,
     ) -> Option<Self> {
@@ -42,17 +47,15 @@ impl StoredImages {
         if computes_on_cpu(&device) {
             return None;
         }
-        let pixels = pixels()?;
-        let images = pixels.len() / IMAGE_WORDS / 4;
-        let (first, rest) = pixels.split_at_checked(images.div_ceil(2) * IMAGE_WORDS * 4)?;
-        if first.is_empty() || images.div_ceil(2) > MOST_OF_HALF {
+        let half = count.div_ceil(2);
+        if count == 0 || half > MOST_OF_HALF {
             return None;
         }
-        let first = sent(first, &device);
-        let rest = if rest.is_empty() {
+        let first = sent(0..half, &mut image, &device)?;
+        let rest = if half == count {
             first.clone()
         } else {
-            sent(rest, &device)
+            sent(half..count, &mut image, &device)?
         };
         Some(Self {
             halves: [first, rest],
@@ -95,15 +98,24 @@ impl StoredImages {
     }
 }
 
-/// Bytes as words on a device. They go some at a time, so that a slow way to a worker carries signs of life
+/// Some images as words on a device. They go some at a time, so that a slow way to a worker carries signs of life
 /// between them.
-fn sent(bytes: &[u8], device: &Device) -> Tensor<1, Int> {
-    let parts = bytes.chunks(SENT * IMAGE_WORDS * 4).map(|bytes| {
-        let (words, _) = bytes.as_chunks();
-        let words: Vec<i32> = words.iter().map(|word| i32::from_le_bytes(*word)).collect();
-        tensor(words, device)
-    });
-    Tensor::cat(parts.collect(), 0)
+fn sent<'a>(
+    images: Range<usize>,
+    image: &mut impl FnMut(usize) -> Option<&'a [u8]>,
+    device: &Device,
+) -> Option<Tensor<1, Int>> {
+    let mut parts = Vec::new();
+    for start in images.clone().step_by(SENT) {
+        let part = start..(start + SENT).min(images.end);
+        let mut words = Vec::with_capacity(part.len() * IMAGE_WORDS);
+        for index in part {
+            let (bytes, _) = image(index)?.as_chunks();
+            words.extend(bytes.iter().map(|word| i32::from_le_bytes(*word)));
+        }
+        parts.push(tensor(words, device));
+    }
+    Some(Tensor::cat(parts, 0))
 }
 
 fn tensor(words: Vec<i32>, device: &Device) -> Tensor<1, Int> {
@@ -163,17 +175,19 @@ mod tests {
 
     /// What the views from the third on show of images of which `in_first` lie in the first part.
     fn batch(device: &Device, in_first: usize, default: bool) -> (Vec<f32>, Vec<i32>) {
-        let bytes = |images: std::ops::Range<usize>| -> Vec<u8> {
-            images
-                .flat_map(|image| (0..CHANNELS * PIXELS).map(move |place| byte(image, place)))
-                .collect()
+        let bytes: Vec<u8> = (0..IMAGES)
+            .flat_map(|image| (0..CHANNELS * PIXELS).map(move |place| byte(image, place)))
+            .collect();
+        let part = |images: Range<usize>| {
+            let mut image = |index| bytes.chunks(CHANNELS * PIXELS).nth(index);
+            sent(images, &mut image, device).unwrap().into_dispatch()
         };
         let words: Vec<i32> = views().iter().flat_map(View::words).collect();
         let stored = || {
-            let first = sent(&bytes(0..in_first), device).into_dispatch();
+            let first = part(0..in_first);
             Stored {
                 rest: if in_first < IMAGES {
-                    sent(&bytes(in_first..IMAGES), device).into_dispatch()
+                    part(in_first..IMAGES)
                 } else {
                     first.clone()
                 },

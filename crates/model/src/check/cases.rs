@@ -34,6 +34,8 @@ pub struct Case {
     /// Whether it has gradients: the others serve inference and the optimiser.
     differentiates: bool,
     draws: Draws,
+    /// The most images that the device convolves at once, where the case is about that.
+    at_once: Option<usize>,
     body: Body,
 }
 
@@ -54,6 +56,7 @@ impl Case {
             shapes,
             differentiates: true,
             draws: Draws::Single,
+            at_once: None,
             body: Box::new(body),
         }
     }
@@ -88,6 +91,19 @@ impl Case {
             Draws::Single => found.errors(expected),
             Draws::Half => found.errors_by_norm(expected),
         }
+    }
+
+    /// The case with `images` at once and no more, as a device computes it whose buffers do not hold all of them.
+    fn in_groups_of(mut self, images: usize) -> Self {
+        self.shapes += &format!(", {images} images at once");
+        self.at_once = Some(images);
+        self
+    }
+
+    /// Whether a device that cuts large convolutions into groups of images does so here.
+    #[must_use]
+    pub fn is_in_groups(&self) -> bool {
+        self.at_once.is_some()
     }
 
     /// Whether it has gradients.
@@ -129,9 +145,17 @@ impl Case {
         } else {
             device.clone()
         };
-        let mut tape = Tape::new(operations, &device, dtype, self.draws, seed);
-        (self.body)(&mut tape);
-        tape.finish()
+        let mut outcome = Err(CheckError::read("nothing was computed"));
+        let mut work = || {
+            let mut tape = Tape::new(operations, &device, dtype, self.draws, seed);
+            (self.body)(&mut tape);
+            outcome = tape.finish();
+        };
+        match self.at_once {
+            Some(images) => operations.in_groups_of(images, &mut work),
+            None => work(),
+        }
+        outcome
     }
 }
 
@@ -156,6 +180,8 @@ fn input_note(by_input: bool) -> &'static str {
 
 /// Images and filters large enough for a device that has another algorithm for these.
 const LARGE: ([usize; 4], [usize; 4]) = ([9, 128, 15, 15], [132, 128, 3, 3]);
+/// So many of these images at once make groups of one size and a smaller one.
+const AT_ONCE: usize = 2;
 
 fn normalised_convolutions() -> Vec<Case> {
     let small = [
@@ -174,14 +200,17 @@ fn normalised_convolutions() -> Vec<Case> {
         })
     });
     // Of so many results some are so near to zero that rounding decides whether a gradient passes there.
-    let (x, w) = LARGE;
-    let large = Case::new("conv_norm_relu", format!("{x:?} by {w:?}"), move |tape| {
-        let x = tape.image(x, false);
-        let p = tape.normalised(1, w);
-        tape.result(tape.operations.conv_norm_relu(x, &p, 1, 1));
-    });
-    let large = large.without_gradients();
-    small.into_iter().chain([large]).collect()
+    let large = || {
+        let (x, w) = LARGE;
+        let large = Case::new("conv_norm_relu", format!("{x:?} by {w:?}"), move |tape| {
+            let x = tape.image(x, false);
+            let p = tape.normalised(1, w);
+            tape.result(tape.operations.conv_norm_relu(x, &p, 1, 1));
+        });
+        large.without_gradients()
+    };
+    let large = [large(), large().in_groups_of(AT_ONCE)];
+    small.into_iter().chain(large).collect()
 }
 
 fn normalisations_and_convolutions_alone() -> Vec<Case> {
@@ -193,14 +222,7 @@ fn normalisations_and_convolutions_alone() -> Vec<Case> {
             tape.result(tape.operations.norm_relu(x, &p));
         })
     });
-    let convolutions = [
-        ([4, 3, 9, 7], [5, 3, 3, 3], 1, 1, true),
-        ([4, 4, 8, 8], [6, 4, 3, 3], 2, 1, true),
-        ([3, 16, 8, 8], [32, 16, 1, 1], 2, 0, true),
-        ([3, 3, 8, 8], [16, 3, 3, 3], 1, 1, false),
-        (LARGE.0, LARGE.1, 1, 1, true),
-    ]
-    .map(|(x, w, stride, padding, by_input)| {
+    let convolution = |(x, w, stride, padding, by_input): ([usize; 4], [usize; 4], _, _, _)| {
         let note = input_note(by_input);
         let shapes = format!("{x:?} by {w:?}, stride {stride}, padding {padding}{note}");
         Case::new("convolve", shapes, move |tape| {
@@ -208,7 +230,18 @@ fn normalisations_and_convolutions_alone() -> Vec<Case> {
             let weight = tape.input("the weights", w);
             tape.result(tape.operations.convolve(x, weight, stride, padding));
         })
-    });
+    };
+    let large = (LARGE.0, LARGE.1, 1, 1, true);
+    let convolutions = [
+        ([4, 3, 9, 7], [5, 3, 3, 3], 1, 1, true),
+        ([4, 4, 8, 8], [6, 4, 3, 3], 2, 1, true),
+        ([3, 16, 8, 8], [32, 16, 1, 1], 2, 0, true),
+        ([3, 3, 8, 8], [16, 3, 3, 3], 1, 1, false),
+        large,
+    ]
+    .map(convolution);
+    let in_groups = convolution(large).in_groups_of(AT_ONCE);
+    let convolutions = convolutions.into_iter().chain([in_groups]);
     normalisations.into_iter().chain(convolutions).collect()
 }
 

@@ -4,7 +4,7 @@ use burn::backend::Dispatch;
 use burn::tensor::{Int, Tensor};
 
 use crate::backend::types::{AdamWStep, Affine, ConvNorm, Means, MuonStep, SgdStep, Statistics};
-use crate::{CnnBackend, layers};
+use crate::{CnnBackend, backend, layers};
 
 /// A convolution's weights, `[out_channels, in_channels, height, width]`, and the scale and shift of the
 /// normalisation after it, each `[out_channels]`.
@@ -51,6 +51,11 @@ impl<const D: usize> Biased<D> {
 ///
 /// [`Reference`](super::reference::Reference) replaces them all; a test replaces one by a wrong one.
 pub trait Operations {
+    /// Does `work`, in which the device convolves at most `images` at once, where it can be told so.
+    fn in_groups_of(&self, images: usize, work: &mut dyn FnMut()) {
+        backend::in_groups_of(images, work);
+    }
+
     /// [`CnnBackend::conv_norm_relu`].
     fn conv_norm_relu(
         &self,

@@ -1,6 +1,6 @@
 //! Backends with one wrong operation each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use burn::tensor::{Int, Tensor};
 use model::backend::types::{MuonStep, SgdStep};
@@ -41,10 +41,12 @@ pub enum Fault {
     IterationLeftOut,
     /// The algorithm of large convolutions wrong, and that of small ones right.
     OnlyLarge,
+    /// Each group of images computed of the first one's.
+    OnlyInGroups,
 }
 
 impl Fault {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Stride,
         Self::Padding,
         Self::DroppedBias,
@@ -61,6 +63,7 @@ impl Fault {
         Self::NoDecay,
         Self::IterationLeftOut,
         Self::OnlyLarge,
+        Self::OnlyInGroups,
     ];
 
     /// The operation that is wrong.
@@ -78,7 +81,7 @@ impl Fault {
             Self::NoSmoothing => "cross_entropy",
             Self::NoDecay => "sgd_step",
             Self::IterationLeftOut => "muon_step",
-            Self::OnlyLarge => "convolve",
+            Self::OnlyLarge | Self::OnlyInGroups => "convolve",
         }
     }
 }
@@ -87,6 +90,8 @@ impl Fault {
 pub struct Wrong {
     fault: Fault,
     kept: RefCell<Option<Tensor<4>>>,
+    /// Images that go at once.
+    at_once: Cell<usize>,
 }
 
 impl Wrong {
@@ -94,6 +99,7 @@ impl Wrong {
         Self {
             fault,
             kept: RefCell::default(),
+            at_once: Cell::new(usize::MAX),
         }
     }
 
@@ -120,6 +126,14 @@ fn edges_repeated(x: Tensor<4>) -> Tensor<4> {
     })
 }
 
+/// `x` with its first `images` again in place of those that follow.
+fn first_again(x: Tensor<4>, images: usize) -> Tensor<4> {
+    let batch = x.dims()[0];
+    let first = x.narrow(0, 0, images);
+    let again = Tensor::cat(vec![first; batch.div_ceil(images)], 0);
+    again.narrow(0, 0, batch)
+}
+
 /// `x` with ten bits of its numbers.
 fn rounded(x: Tensor<4>) -> Tensor<4> {
     let shape = x.dims();
@@ -136,6 +150,12 @@ fn rounded(x: Tensor<4>) -> Tensor<4> {
 const LARGE: usize = 1 << 25;
 
 impl Operations for Wrong {
+    fn in_groups_of(&self, images: usize, work: &mut dyn FnMut()) {
+        self.at_once.set(images);
+        OnDevice.in_groups_of(images, work);
+        self.at_once.set(usize::MAX);
+    }
+
     fn convolve(
         &self,
         x: Tensor<4>,
@@ -147,6 +167,8 @@ impl Operations for Wrong {
         let [to, ..] = weight.dims();
         let x = if self.has(Fault::OnlyLarge) && batch * from * height * width * to > LARGE {
             x.mul_scalar(1.001)
+        } else if self.has(Fault::OnlyInGroups) && batch > self.at_once.get() {
+            first_again(x, self.at_once.get())
         } else {
             x
         };

@@ -4,7 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
-use cifar10::record::IMAGE_BYTES;
 use cifar10::{Epoch, Error, Loader, Seen};
 use model::backend::{StoredImages, StoredViews, View};
 
@@ -31,17 +30,15 @@ impl Held {
         }
         let all = loader.images();
         let mut places = vec![0; all.len()];
-        let pixels = || {
-            let mut pixels = Vec::with_capacity(loader.indices().len() * IMAGE_BYTES);
-            for (place, &index) in (0..).zip(loader.indices()) {
-                let (image, _) = all.get(index)?;
-                *places.get_mut(index)? = place;
-                pixels.extend_from_slice(image);
-            }
-            Some(pixels)
+        let image = |place: usize| {
+            let index = *loader.indices().get(place)?;
+            let (image, _) = all.get(index)?;
+            *places.get_mut(index)? = place as u32;
+            Some(image.as_slice())
         };
+        let (count, tables) = (loader.indices().len(), config.normalization.tables());
         Some(Self {
-            images: StoredImages::new(pixels, &config.normalization.tables(), device)?,
+            images: StoredImages::new(count, image, &tables, device)?,
             places: places.into(),
             batch_size: config.batch_size,
         })

@@ -141,6 +141,14 @@ impl DeviceOptions {
         }
     }
 
+    /// The device that `trainer worker` serves: the token is the worker's own, and opens no other one.
+    #[cfg(feature = "remote")]
+    pub fn served(&self) -> Result<DeviceChoice, OptionError> {
+        let mut options = self.clone();
+        options.token_file = None;
+        options.choice()
+    }
+
     /// The options that name where to compute, as they are typed, each with a space before it.
     pub fn typed(&self) -> String {
         let mut words = Vec::new();
@@ -226,6 +234,9 @@ impl DeviceOptions {
         }
         if backend == BackendName::Remote && self.precision.is_some() {
             return Err(DeviceError::OfWorker);
+        }
+        if backend != BackendName::Remote && self.token_file.is_some() {
+            return Err(DeviceError::NoWorkerForToken(backend.name()));
         }
         Ok(DeviceChoice {
             backend,

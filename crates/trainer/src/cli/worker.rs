@@ -41,20 +41,23 @@ impl Worker {
 
         use super::signals;
         use crate::check::trust;
-        use crate::device::Precision;
+        use crate::device::{BackendName, Precision};
         use crate::remote;
 
         let token = common.device.token()?;
         let secured = token.is_some();
         // A taken address and a missing token are said before the device is opened.
         let worker = remote::Worker::bind(self.listen, token)?;
-        let choice = common.device.choice()?;
+        let choice = common.device.served()?;
         if choice.precision == Precision::Half {
             return Err(
                 "a worker computes with the precision of what it is sent, which is single; leave `--precision half` \
                  out, and train with it on the machine with the GPU"
                     .into(),
             );
+        }
+        if choice.backend == BackendName::Remote {
+            return Err(remote::WorkerError::Remote.into());
         }
         let device = choice.open()?;
         let verbosity = common.verbosity.choice();

@@ -80,6 +80,12 @@ pub enum DeviceError {
          backends` lists them)"
     )]
     NoHalf(String),
+    /// A token for a device of this machine.
+    #[error(
+        "`--token-file` is for a worker, and the backend `{0}` computes on this machine; leave it out, or name \
+         the worker with `--backend remote --device ws://HOST:PORT`"
+    )]
+    NoWorkerForToken(&'static str),
     /// A worker's address for another backend.
     #[error("{0} is a worker's address: it is reached with `--backend remote`")]
     OnlyRemote(Address),

@@ -108,8 +108,10 @@ impl Worker {
             },
             log,
         };
+        // It reads and answers, and is woken for nearly every operation while the trainer is ahead. A second thread
+        // would be woken with it each time, and take the core from what computes.
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(1)
             .enable_all()
             .build()
             .map_err(WorkerError::Runtime)?;

@@ -10,6 +10,7 @@ use burn::tensor::{Bytes, Tensor};
 use burn_train::Learner;
 
 use super::checkpoint::{AVERAGE, Checkpoint, CheckpointError, LOOKAHEAD, MODEL};
+use super::held::on_host;
 use super::{Classifier, TrainError};
 use crate::recipe::{AverageSpec, LookaheadSpec, Recipe, Select};
 
@@ -87,7 +88,8 @@ impl Averages {
             if due(every_steps) {
                 let part = step as f64 / self.steps as f64;
                 slow = moved(slow, &learner.model(), decay * part.powf(power));
-                learner.load_model(slow.clone().into_record());
+                let read = on_host(&slow).map_err(TrainError::device)?;
+                learner.load_model(read.into_record());
             }
             self.slow = Some(slow);
         }
@@ -134,7 +136,8 @@ impl Averages {
             .into_iter()
             .filter_map(|(part, kept)| Some((part, kept.as_ref()?)))
             .map(|(part, kept)| {
-                let bytes = kept.clone().into_record().into_bytes();
+                let kept = on_host(kept).map_err(TrainError::device)?;
+                let bytes = kept.into_record().into_bytes();
                 let bytes = bytes.map_err(|error| TrainError::Learner(error.to_string()))?;
                 Ok((part, bytes))
             })

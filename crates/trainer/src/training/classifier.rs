@@ -10,6 +10,7 @@ use model::backend::together;
 use model::layers::{cross_entropy, in_half_precision};
 use model::{Network, NetworkError};
 
+use super::checkpoint::read_instead;
 use crate::batches::{Batch, Mixed};
 use crate::device::Precision;
 use crate::recipe::{LossSpec, Reduction};
@@ -148,6 +149,9 @@ impl TrainStep for Classifier {
         lr: ModuleLearningRate,
         gradients: GradientsParams,
     ) -> Self {
+        if let Some(read) = read_instead(&self, optimizer) {
+            return read;
+        }
         together(|| optimizer.step(lr, self, gradients))
     }
 }

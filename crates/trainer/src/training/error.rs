@@ -20,13 +20,23 @@ fn with_norm(norm: Option<f64>) -> String {
     })
 }
 
-/// Words of drivers, of wgpu and of Burn for a device whose memory is full, or that has no buffer so large.
-const OUT_OF_MEMORY: [&str; 4] = [
+/// Words of drivers, of wgpu and of Burn for a device whose memory is full, or that has no buffer so large, of the
+/// system and of Rust for this machine's, and of this program for either.
+const OUT_OF_MEMORY: [&str; 7] = [
     "out of memory",
     "outofmemory",
     "not enough memory",
     "can't allocate buffer",
+    "cannot allocate memory",
+    "memory allocation of",
+    "memory does not hold a batch",
 ];
+
+/// Whether `words` say that memory is full, a device's or this machine's.
+pub(crate) fn tells_of_full_memory(words: &str) -> bool {
+    let words = words.to_lowercase();
+    OUT_OF_MEMORY.iter().any(|full| words.contains(full))
+}
 
 /// What to do first where the system refused to write.
 fn remedy(kind: Option<ErrorKind>) -> Option<&'static str> {
@@ -259,8 +269,7 @@ impl TrainError {
 
     /// The error of a run of batches of `batch_size` whose device, or any part, gave this reason.
     pub(super) fn of_reason(reason: String, batch_size: usize, other: fn(String) -> Self) -> Self {
-        let lower = reason.to_lowercase();
-        if OUT_OF_MEMORY.iter().any(|words| lower.contains(words)) {
+        if tells_of_full_memory(&reason) {
             Self::OutOfMemory { batch_size }
         } else {
             other(reason)

@@ -13,6 +13,7 @@
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
 //! | `unread`, `read` | figures that stay on the device until several are read, in one wait |
+//! | `held` | a network and an optimiser's state, read in one wait for a record of them |
 //! | `record`, `mean`, `exact` | what a run has done, in numbers that read back bit for bit |
 //! | `tables` | `metrics.csv`, `steps.csv`, `events.jsonl` and TensorBoard's events |
 //! | `saver` | when a run is saved |
@@ -33,6 +34,7 @@ mod error;
 mod exact;
 mod finish;
 pub mod gradient;
+mod held;
 mod initial;
 mod latest;
 mod log;
@@ -81,6 +83,7 @@ pub use average::Averages;
 pub use classifier::Classifier;
 pub use data::DeviceLoader;
 pub use error::TrainError;
+pub(crate) use error::tells_of_full_memory;
 pub use schedule::Schedule;
 pub use stop::{NotBegun, Stop};
 

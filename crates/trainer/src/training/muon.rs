@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use model::CnnBackend;
 use model::backend::types::MuonStep;
 
+use super::held::Held;
 use crate::RecordState;
 
 /// Muon for filters, each layer's as a matrix of `out_channels` rows.
@@ -27,7 +28,7 @@ pub struct Muon {
 /// A layer's momentum.
 #[derive(RecordState, Clone)]
 pub struct MuonState<const D: usize> {
-    momentum: Tensor<D>,
+    momentum: Held<D>,
 }
 
 impl Optimizer for Muon {
@@ -41,7 +42,7 @@ impl Optimizer for Muon {
         state: Option<MuonState<D>>,
     ) -> (Tensor<D>, Option<MuonState<D>>) {
         // A number plus minus zero is that number to its last bit, zeros of either sign too.
-        let momentum = state.map_or_else(|| gradient.full_like(-0.0), |state| state.momentum);
+        let momentum = state.map_or_else(|| gradient.full_like(-0.0), |state| state.momentum.0);
         let stepped = <Dispatch as CnnBackend>::muon_step(
             weight.into_dispatch(),
             gradient.into_dispatch(),
@@ -55,7 +56,7 @@ impl Optimizer for Muon {
                 rescale: self.rescale,
             },
         );
-        let momentum = Tensor::from_dispatch(stepped.velocity);
+        let momentum = Held(Tensor::from_dispatch(stepped.velocity));
         (
             Tensor::from_dispatch(stepped.weight),
             Some(MuonState { momentum }),
@@ -64,7 +65,7 @@ impl Optimizer for Muon {
 
     fn to_device<const D: usize>(state: MuonState<D>, device: &Device) -> MuonState<D> {
         MuonState {
-            momentum: state.momentum.to_device(device),
+            momentum: Held(state.momentum.0.to_device(device)),
         }
     }
 }
@@ -150,7 +151,7 @@ mod tests {
         let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         let tensor = Tensor::<2>::from_data(gradient, &device());
         let (_, state) = muon.step(0.1, matrix(2, 3), tensor, None);
-        let momentum = values(state.unwrap().momentum);
+        let momentum = values(state.unwrap().momentum.0);
         assert_eq!(bits(&momentum), bits(gradient.as_flattened()));
     }
 

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use model::backend::types;
 use model::{CnnBackend, Network};
 
+use super::held::Held;
 use super::muon::Muon;
 use super::roles::group_of;
 use crate::RecordState;
@@ -125,7 +126,7 @@ struct Sgd {
 /// A parameter's velocity.
 #[derive(RecordState, Clone)]
 struct SgdState<const D: usize> {
-    velocity: Tensor<D>,
+    velocity: Held<D>,
 }
 
 impl Optimizer for Sgd {
@@ -138,7 +139,7 @@ impl Optimizer for Sgd {
         grad: Tensor<D>,
         state: Option<SgdState<D>>,
     ) -> (Tensor<D>, Option<SgdState<D>>) {
-        let velocity = state.map_or_else(|| grad.zeros_like(), |state| state.velocity);
+        let velocity = state.map_or_else(|| grad.zeros_like(), |state| state.velocity.0);
         let stepped = <Dispatch as CnnBackend>::sgd_step(
             tensor.into_dispatch(),
             grad.into_dispatch(),
@@ -150,7 +151,7 @@ impl Optimizer for Sgd {
                 weight_decay: self.weight_decay,
             },
         );
-        let velocity = Tensor::from_dispatch(stepped.velocity);
+        let velocity = Held(Tensor::from_dispatch(stepped.velocity));
         (
             Tensor::from_dispatch(stepped.weight),
             Some(SgdState { velocity }),
@@ -159,7 +160,7 @@ impl Optimizer for Sgd {
 
     fn to_device<const D: usize>(state: SgdState<D>, device: &Device) -> SgdState<D> {
         SgdState {
-            velocity: state.velocity.to_device(device),
+            velocity: Held(state.velocity.0.to_device(device)),
         }
     }
 }
@@ -176,8 +177,8 @@ struct AdamW {
 /// A parameter's means of gradients and of their squares, and its steps.
 #[derive(RecordState, Clone)]
 struct AdamWState<const D: usize> {
-    first: Tensor<D>,
-    second: Tensor<D>,
+    first: Held<D>,
+    second: Held<D>,
     time: usize,
 }
 
@@ -196,8 +197,8 @@ impl Optimizer for AdamW {
             second,
             time,
         } = state.unwrap_or_else(|| AdamWState {
-            first: grad.zeros_like(),
-            second: grad.zeros_like(),
+            first: Held(grad.zeros_like()),
+            second: Held(grad.zeros_like()),
             time: 0,
         });
         let time = time + 1;
@@ -213,14 +214,14 @@ impl Optimizer for AdamW {
             tensor.into_dispatch(),
             grad.into_dispatch(),
             types::Means {
-                first: first.into_dispatch(),
-                second: second.into_dispatch(),
+                first: first.0.into_dispatch(),
+                second: second.0.into_dispatch(),
             },
             step,
         );
         let state = AdamWState {
-            first: Tensor::from_dispatch(stepped.means.first),
-            second: Tensor::from_dispatch(stepped.means.second),
+            first: Held(Tensor::from_dispatch(stepped.means.first)),
+            second: Held(Tensor::from_dispatch(stepped.means.second)),
             time,
         };
         (Tensor::from_dispatch(stepped.weight), Some(state))
@@ -228,8 +229,8 @@ impl Optimizer for AdamW {
 
     fn to_device<const D: usize>(state: AdamWState<D>, device: &Device) -> AdamWState<D> {
         AdamWState {
-            first: state.first.to_device(device),
-            second: state.second.to_device(device),
+            first: Held(state.first.0.to_device(device)),
+            second: Held(state.second.0.to_device(device)),
             time: state.time,
         }
     }

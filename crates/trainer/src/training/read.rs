@@ -27,7 +27,10 @@ impl ReadAtOnce {
     }
 
     /// Reads this tensor too.
-    pub fn register<K: kind::Transaction + 'static>(self, tensor: Tensor<1, K>) -> Self {
+    pub fn register<const D: usize, K: kind::Transaction + 'static>(
+        self,
+        tensor: Tensor<D, K>,
+    ) -> Self {
         match self {
             Self::Here(transaction) => Self::Here(transaction.register(tensor)),
             #[cfg(feature = "remote")]

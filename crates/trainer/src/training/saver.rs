@@ -8,7 +8,7 @@ use burn_train::Learner;
 use burn_train::metric::store::EventStoreClient;
 
 use super::checkpoint::{
-    BEST, CheckpointError, FORMAT, Identity, Keep, Mailbox, Manifest, Name, Store,
+    BEST, CheckpointError, FORMAT, Identity, Keep, Mailbox, Manifest, Name, ReadLearner, Store,
 };
 use super::error::Kept;
 use super::record::{Figures, Place, Record};
@@ -120,10 +120,11 @@ impl Saver {
         more: &[(&'static str, Bytes)],
     ) -> Result<Saved, TrainError> {
         let start = Instant::now();
-        if !weights_are_finite(&learner.model())? {
+        let read = ReadLearner::read(learner)?;
+        if !weights_are_finite(&read.model())? {
             return Err(TrainError::Weights { step: record.steps });
         }
-        let state = self.mailbox.take(learner, events)?;
+        let state = self.mailbox.take(read, events)?;
         let mut parts: Vec<(&str, &[u8])> = state
             .iter()
             .chain(more)
@@ -170,8 +171,7 @@ fn weights_are_finite(classifier: &Classifier) -> Result<bool, TrainError> {
     }
 }
 
-/// The sum of all values times zero, which is 0 where they are finite and NaN otherwise. It stays on the device
-/// until all are in it, which is then waited for once.
+/// The sum of all values times zero, which is 0 where they are finite and NaN otherwise.
 struct SumOfZeros(Option<Tensor<1>>);
 
 impl ModuleVisitor for SumOfZeros {

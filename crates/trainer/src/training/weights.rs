@@ -9,6 +9,7 @@ use burn::tensor::Bytes;
 use model::Network;
 
 use super::TrainError;
+use super::held::on_host;
 use crate::run::{self, RunError};
 use crate::weight_file;
 
@@ -17,9 +18,9 @@ use crate::weight_file;
 /// # Errors
 /// [`TrainError::Learner`] where they cannot be read from the device.
 pub fn to_bytes(network: &Network) -> Result<Bytes, TrainError> {
-    network
-        .clone()
-        .into_record()
+    let network = on_host(network).map_err(TrainError::device)?;
+    let record = network.into_record();
+    record
         .into_bytes()
         .map_err(|error| TrainError::Learner(error.to_string()))
 }
@@ -74,6 +75,7 @@ pub fn to_safetensors<'a>(
     for (name, text) in metadata {
         store = store.metadata(name, text);
     }
+    let network = on_host(network).map_err(|error| error.to_string())?;
     network
         .save_into(&mut store)
         .map_err(|error| error.to_string())?;

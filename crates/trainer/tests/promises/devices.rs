@@ -107,10 +107,37 @@ fn a_batch_that_takes_too_much_memory_is_one_that_does_not_fit() {
         assert_eq!(fits, trial["batch"].as_u64().unwrap() <= largest, "{found}");
         assert_eq!(fits, trial["reason"].is_null(), "{found}");
     }
-    let line = [&FIND[..], &["resnet20", "--memory", "10"]].concat();
-    let output = program(&line);
-    assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output.stderr).contains("not even one image fits"));
+    for (memory, words) in [
+        ("10", "does not begin in 10 MiB"),
+        ("250", "not even one image fits: memory allocation of"),
+    ] {
+        let output = program(&[&FIND[..], &["resnet18", "--memory", memory]].concat());
+        let message = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{message}");
+        assert!(message.contains(words), "{message}");
+        super::start::assert_one_message(&message);
+    }
+}
+
+/// No batch would help a trial that cannot compute at all.
+#[test]
+fn a_trial_that_fails_for_another_reason_ends_the_search_with_its_message_and_its_command() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"))
+        .args([&FIND[..], &["simple_cnn"]].concat())
+        .env("CPU_KERNELS_ISA", "nonsense")
+        .output()
+        .unwrap();
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert_eq!(text(&output.stdout), "");
+    for words in [
+        "the trial of 16 images failed, and not for want of memory",
+        "set it with the variable CPU_KERNELS_ISA",
+        "\n  trainer bench --json --network simple_cnn",
+        "--batch 16",
+    ] {
+        assert!(message.contains(words), "{message}");
+    }
 }
 
 /// The losses of a run, step by step.

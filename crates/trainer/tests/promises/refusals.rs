@@ -5,7 +5,7 @@ use super::start::assert_one_message;
 use super::{finished, program, text, trainer};
 
 /// Each wrong input, with words that its one message must have.
-const REFUSED: [(&[&str], &str); 25] = [
+const REFUSED: [(&[&str], &str); 26] = [
     (&["--set", "bach_size=3"], "did you mean `batch_size`"),
     (&["--set", "batch_size=\"many\""], "batch_size"),
     (&["--batch-size", "0"], "batch_size"),
@@ -43,6 +43,7 @@ const REFUSED: [(&[&str], &str); 25] = [
     (&["--batch-size", "99999999999999999999"], "is too large"),
     (&["--resume", "no-such-run"], "no-such-run"),
     (&["--set", "epochs"], "epochs"),
+    (&["--token-file", "token"], "`--token-file` is for a worker"),
 ];
 
 #[test]

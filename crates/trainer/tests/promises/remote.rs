@@ -124,6 +124,16 @@ fn a_run_on_a_worker_is_the_run_on_its_device_bit_for_bit() {
         let there = latest(folder);
         assert_ne!(here, there);
         assert_equal_runs(&here, &there);
+        // What a save read at once is what one device gives, byte for byte. Burn writes the optimiser's state in
+        // the order of a hash table.
+        for checkpoint in fs::read_dir(here.join("checkpoints")).unwrap() {
+            let name = checkpoint.unwrap().file_name();
+            for part in ["model.bpk", "best.bpk", "schedule.bpk"] {
+                let [a, b] = [&here, &there]
+                    .map(|run| fs::read(run.join("checkpoints").join(&name).join(part)).unwrap());
+                assert!(a == b, "{name:?}: {part}");
+            }
+        }
         let environment = fs::read_to_string(there.join("environment.json")).unwrap();
         assert!(environment.contains("\"remote\""), "{environment}");
         assert!(environment.contains("ndarray on "), "{environment}");
@@ -379,6 +389,41 @@ fn what_names_no_worker_or_several_is_refused_with_the_way_out() {
         });
         assert!(message.contains(words), "{message}");
     }
+}
+
+#[test]
+fn a_token_for_a_device_of_this_machine_is_refused_by_whatever_computes() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("token");
+    fs::write(&token, "a secret").unwrap();
+    finished(folder.path(), &["--epochs", "1"]);
+    for line in [
+        &["train", "--resume", "latest"][..],
+        &["eval"],
+        &["bench"],
+        &["check", "--short"],
+    ] {
+        let mut command = program(line);
+        command.args(["--backend", "ndarray", "--token-file"]);
+        command.arg(&token).arg("--artifacts").arg(folder.path());
+        let message = refused(command);
+        assert!(
+            message.contains("the backend `ndarray` computes on this machine; leave it out"),
+            "{line:?}: {message}"
+        );
+    }
+}
+
+#[test]
+fn a_worker_of_a_worker_is_refused_before_it_connects() {
+    let line = ["worker", "--backend", "remote", "--listen", "127.0.0.1:0"];
+    let mut command = program(&line);
+    command.args(["--device", "ws://127.0.0.1:9"]);
+    let message = refused(command);
+    assert!(
+        message.contains("leave `--backend remote` out"),
+        "{message}"
+    );
 }
 
 /// A signal to a worker's process.

@@ -5,11 +5,12 @@
 //! on the other side. Burn serialises the description, with everything else that it sends. A tensor
 //! stays where it is, and its number travels.
 
+use std::cell::Cell;
 use std::slice::Iter;
 use std::vec::IntoIter;
 
 use burn::backend::ir::{BackendIr, CustomOpIr, HandleContainer, ScalarIr, TensorIr};
-use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::tensor::{Device, FloatTensor, IntTensor};
 use burn::backend::{Backend, Remote, TensorMetadata};
 use burn::remote::CustomOpClient;
 
@@ -206,32 +207,52 @@ structure! {
     StoredBatch { images: float, classes: int }
 }
 
+/// After so many operations they are handed over.
+///
+/// Burn hands what a worker is asked for to a thread of its own, in a queue of 32, and spins where that is full. On
+/// few cores this keeps from that thread, and from a worker of the same machine, what they need to empty it. Who
+/// waits for the queue before it is full sleeps. Tensors that are given up go through it too, and Burn's own
+/// operations, about one to three of these.
+const HANDED_OVER: usize = 8;
+
+thread_local! {
+    /// Operations of this thread that were not handed over.
+    static ASKED: Cell<usize> = const { Cell::new(0) };
+}
+
 /// What is asked of a worker.
 #[derive(Default)]
 pub struct Request {
     tensors: Vec<TensorIr>,
     scalars: Vec<ScalarIr>,
-    client: Option<CustomOpClient>,
+    device: Option<Device<Remote>>,
 }
 
 impl Request {
     /// Notes a tensor, and with the first one whose worker is asked.
     fn tensor(&mut self, tensor: FloatTensor<Remote>) {
-        self.client
-            .get_or_insert_with(|| CustomOpClient::new(&tensor.device()));
+        self.device.get_or_insert_with(|| tensor.device());
         self.tensors.push(tensor.into_ir());
     }
 
     /// Asks for `operation`. The results are there at once as far as this side is concerned: what
     /// they hold is known where they are read.
     pub fn send(self, operation: &'static str, results: Vec<Slot>) -> Reply {
-        let client = agreed(self.client);
+        let device = agreed(self.device);
+        let client = CustomOpClient::new(&device);
         let results: Vec<TensorIr> = results
             .into_iter()
             .map(|slot| TensorIr::uninit(client.create_empty_handle(), slot.shape, slot.dtype))
             .collect();
         let asked = CustomOpIr::with_scalars(operation, &self.tensors, &results, self.scalars);
-        Reply(client.register(asked).into_iter())
+        let reply = Reply(client.register(asked).into_iter());
+        ASKED.set(ASKED.get() + 1);
+        if ASKED.get() == HANDED_OVER {
+            ASKED.set(0);
+            // That a worker is gone is said where a result is read.
+            let _ = Remote::flush(&device);
+        }
+        reply
     }
 }
 

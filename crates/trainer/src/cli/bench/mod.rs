@@ -12,6 +12,7 @@ use burn_train::TrainStep;
 use clap::{Args, ValueEnum};
 use model::{Network, NetworkKind};
 
+use find::{TrialError, Trials};
 use stock::StockStep;
 
 use super::Outcome;
@@ -49,7 +50,8 @@ pub struct Bench {
     /// Measures the same network of Burn's own layers and optimiser in place of ours.
     #[arg(long)]
     stock: bool,
-    /// Finds the largest batch that fits, by trials in a process each, and measures each that does.
+    /// Finds the largest batch that fits, by trials in a process each, and measures each that does. One that
+    /// fails for another reason than memory ends the search.
     #[arg(long, conflicts_with = "batch")]
     find_batch: bool,
     /// The largest batch to try.
@@ -175,15 +177,16 @@ impl Bench {
         arguments.extend(["--seconds".to_owned(), self.seconds.to_string()]);
         arguments.extend(self.stock.then(|| "--stock".to_owned()));
         arguments.extend(common.for_another_process(1));
+        let process = Trials::new(arguments, self.memory)?;
         let mut trials = Vec::new();
         let largest = find::largest(self.limit as usize, |batch| {
-            let trial = find::trial(&arguments, batch, self.memory)?;
+            let trial = process.measure(batch)?;
             if !common.json {
                 println!("{}", trial.line());
             }
             let fits = trial.images_per_s.is_some();
             trials.push(trial);
-            Ok::<_, std::io::Error>(fits)
+            Ok::<_, TrialError>(fits)
         })?;
         if largest == 0 {
             let reason = trials.last().and_then(|trial| trial.reason.clone());

@@ -1,8 +1,11 @@
 //! The state of Burn's Learner as bytes, and back.
 //!
 //! A Learner gives the state of its optimiser and its schedule to a checkpointer only. The one here
-//! keeps what it is given instead of writing it, so that all parts go into one checkpoint.
+//! keeps what it is given instead of writing it, so that all parts go into one checkpoint. The
+//! optimiser itself is shown to a step of the Learner's model only: so a copy of the Learner makes one
+//! that changes nothing, in which everything is read from the device at once.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,9 +13,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use burn::lr_scheduler::LrSchedulerRecord;
 use burn::lr_scheduler::module_lr_scheduler::ModuleLrScheduler;
 use burn::module::Module;
-use burn::optim::{ModuleOptimizer, OptimizerRecord};
+use burn::optim::{GradientsParams, ModuleOptimizer, OptimizerRecord};
 use burn::store::ModuleRecord;
-use burn::tensor::Bytes;
+use burn::tensor::{Bytes, ExecutionError};
 use burn_train::checkpoint::{
     AsyncCheckpointer, Checkpoint as Part, Checkpointer, CheckpointerError, CheckpointingAction,
     CheckpointingStrategy,
@@ -23,7 +26,73 @@ use burn_train::{Learner, LearningCheckpointer};
 use super::error::CheckpointError;
 use super::restore::Checkpoint;
 use super::{MODEL, OPTIMIZER, SCHEDULE};
+use crate::training::held::{AskedModule, AskedState, ReadState};
 use crate::training::{Classifier, TrainError, lock};
+
+/// What a step on this thread does.
+enum Step {
+    /// It trains.
+    Trains,
+    /// It reads everything from the device.
+    Reads,
+    /// It has read the optimiser's state.
+    Read(Result<ReadState, ExecutionError>),
+}
+
+thread_local! {
+    static STEP: RefCell<Step> = const { RefCell::new(Step::Trains) };
+}
+
+/// `classifier` in this machine's memory, where the step that is asked for does not train but reads. The
+/// optimiser's state is kept for [`ReadLearner::read`].
+pub(crate) fn read_instead(
+    classifier: &Classifier,
+    optimizer: &ModuleOptimizer,
+) -> Option<Classifier> {
+    if !STEP.with_borrow(|step| matches!(step, Step::Reads)) {
+        return None;
+    }
+    let (network, state) = (AskedModule::of(classifier), AskedState::of(optimizer));
+    let read = network.read().and_then(|read| Ok((read, state.read()?)));
+    let (read, state) = match read {
+        Ok((read, state)) => (read, Ok(state)),
+        Err(error) => (classifier.clone(), Err(error)),
+    };
+    STEP.set(Step::Read(state));
+    Some(read)
+}
+
+/// A Learner whose weights, running statistics and optimiser's state were read from the device.
+pub(crate) struct ReadLearner {
+    learner: Learner<Classifier>,
+    state: ReadState,
+}
+
+impl ReadLearner {
+    /// Reads everything at once.
+    ///
+    /// # Errors
+    /// [`TrainError::Device`] where it cannot be read.
+    pub fn read(learner: &Learner<Classifier>) -> Result<Self, TrainError> {
+        let mut learner = learner.clone();
+        STEP.set(Step::Reads);
+        learner.optimizer_step(GradientsParams::new());
+        match STEP.replace(Step::Trains) {
+            Step::Read(state) => {
+                let state = state.map_err(TrainError::device)?;
+                Ok(Self { learner, state })
+            }
+            Step::Trains | Step::Reads => Err(TrainError::Learner(
+                "it did not show its optimiser to a step".to_owned(),
+            )),
+        }
+    }
+
+    /// The weights and running statistics, in this machine's memory.
+    pub fn model(&self) -> Classifier {
+        self.learner.model()
+    }
+}
 
 /// Takes the state out of a Learner.
 pub(crate) struct Mailbox {
@@ -56,16 +125,14 @@ impl Mailbox {
     /// the name of its part.
     ///
     /// # Errors
-    /// [`TrainError`] where the state cannot be read.
+    /// [`TrainError`] where Burn does not make a record.
     pub fn take(
         &mut self,
-        learner: &Learner<Classifier>,
+        read: ReadLearner,
         events: &EventStoreClient,
     ) -> Result<[(&'static str, Bytes); 3], TrainError> {
-        // The last batch's running statistics wait beside the others until the next step or until
-        // a copy for validation is made, and a record would be without them.
-        drop(learner.model().valid());
-        self.checkpointer.checkpoint(learner, 0, events);
+        let ReadLearner { learner, state } = read;
+        state.during(|| self.checkpointer.checkpoint(&learner, 0, events));
         Ok([
             (MODEL, received(&self.model)?),
             (OPTIMIZER, received(&self.optimizer)?),
