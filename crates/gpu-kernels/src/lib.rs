@@ -12,6 +12,8 @@
 //! | `loss` | cross-entropy |
 //! | `update` | the optimiser's step, SGD and AdamW |
 //! | `muon` | Muon's step, whose direction is made orthogonal by products of matrices |
+//! | `copy` | copies of many tensors |
+//! | `recording` | work that is asked for again at little cost |
 //! | `buffer` | numbers of a device, and how images are stored |
 //! | `access` | how kernels read and write them |
 //!
@@ -31,6 +33,7 @@ mod access;
 pub mod activation;
 mod buffer;
 pub mod conv;
+mod copy;
 pub mod images;
 mod launches;
 pub mod loss;
@@ -40,13 +43,16 @@ pub mod muon;
 pub mod norm;
 pub mod pool;
 mod product;
+mod recording;
 mod rows;
 pub mod update;
 pub mod winograd;
 
 pub(crate) use access::{Quad, narrow, read, widen, width, write};
 pub use buffer::{Buffer, Element, gradient_of, stored_as};
+pub use copy::copy;
 pub use launches::launches;
+pub use recording::Recording;
 pub use rows::{Parts, add_parts, sums};
 
 /// Units of a cube where nothing asks for another number.

@@ -39,7 +39,7 @@ pub use cpu::{SettingsError, isa, set_precision, set_threads};
 pub use cpu_kernels::Precision;
 pub use cpu_kernels::stored::View;
 #[cfg(feature = "wgpu")]
-pub use gpu::together;
+pub use gpu::{recording, together};
 #[cfg(feature = "wgpu")]
 pub use gpu_kernels::{launches, winograd::in_groups_of};
 pub use stored::{StoredImages, StoredViews};

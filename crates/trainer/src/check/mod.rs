@@ -39,7 +39,7 @@ const SIZES: [usize; 3] = [1, 2, 3];
 /// How much is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Extent {
-    /// Batches, every operation, and the smallest network.
+    /// Batches, every operation, the smallest network, and a training.
     Short,
     /// Batches, every operation, every network, and a training.
     Full,
@@ -172,11 +172,9 @@ impl Plan {
         }
         match extent {
             Extent::Short => subjects.push(Subject::Network(NetworkKind::SimpleCnn)),
-            Extent::Full => {
-                subjects.extend(NetworkKind::ALL.map(Subject::Network));
-                subjects.push(Subject::Training);
-            }
+            Extent::Full => subjects.extend(NetworkKind::ALL.map(Subject::Network)),
         }
+        subjects.push(Subject::Training);
         let names: Vec<&str> = subjects.iter().map(Subject::name).collect();
         if let Some(unknown) = only.iter().find(|name| !names.contains(&name.as_str())) {
             let names = names.join(", ");

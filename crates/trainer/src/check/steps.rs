@@ -11,7 +11,7 @@ use model::{Network, NetworkKind};
 use super::Measured;
 use crate::device::Precision;
 use crate::recipe::OptimizerSpec;
-use crate::training::{Batch, Classifier, optimizer};
+use crate::training::{Batch, Classifier, Recorder, optimizer};
 
 /// The name of the subject.
 pub(super) const NAME: &str = "training";
@@ -80,9 +80,11 @@ fn losses(
     };
     let mut classifier = Classifier::new(network, 0.0).computing(precision).train();
     let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
+    // The first ones are asked for one by one, the rest as a training on a fast device has them.
+    let mut recorder = Recorder::always();
     let mut losses = Vec::with_capacity(STEPS);
     for _ in 0..STEPS {
-        let output = TrainStep::step(&classifier, batch.clone());
+        let output = recorder.step(&classifier, &batch);
         losses.push(output.item.loss);
         classifier = classifier.optimize(&mut optimizer, lr.into(), output.grads);
     }

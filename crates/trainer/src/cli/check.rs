@@ -23,7 +23,8 @@ pub struct Check {
     /// Checks this alone: an operation, a network, `batches` or `training`. May be repeated.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
-    /// Checks batches, every operation and the smallest network, as before a first training on an adapter.
+    /// Checks batches, every operation, the smallest network and twenty steps, as before a first training on an
+    /// adapter.
     #[arg(long)]
     short: bool,
     /// Tries no other settings after a failure.

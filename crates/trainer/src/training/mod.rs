@@ -9,6 +9,7 @@
 //! | `optimizer`, `muon`, `schedule` | what the recipe asks for |
 //! | `gradient` | lengths and sums of gradients |
 //! | `replicas` | a batch over several devices |
+//! | `recorded` | batches that a GPU computes again as they were recorded |
 //! | `average` | weights kept beside those that train: their average, and slow ones |
 //! | `strategy` | the loop over epochs and steps |
 //! | `session` | a run under way: where it stands, and what it writes |
@@ -44,6 +45,7 @@ mod muon;
 pub mod optimizer;
 mod read;
 pub mod record;
+mod recorded;
 mod renderer;
 mod replicas;
 mod resume;
@@ -84,6 +86,7 @@ pub use classifier::Classifier;
 pub use data::DeviceLoader;
 pub use error::TrainError;
 pub(crate) use error::tells_of_full_memory;
+pub use recorded::Recorder;
 pub use schedule::Schedule;
 pub use stop::{NotBegun, Stop};
 

@@ -9,6 +9,7 @@ use burn_train::{Interrupter, Learner};
 use super::average::Averages;
 use super::log::{EpochLine, Log};
 use super::record::{Best, Figures, Place, Record};
+use super::recorded::Recorder;
 use super::saver::Saver;
 use super::tables::Tables;
 use super::unread::BatchFigures;
@@ -31,6 +32,8 @@ pub struct Session {
     pub saver: Saver,
     /// What it keeps beside its weights.
     pub averages: Averages,
+    /// What computes its batches.
+    pub recorder: Recorder,
     /// How often a run without a dashboard says how far it is.
     pub line_every: Duration,
     /// When this part of it began, and the seconds of the parts before.
@@ -218,6 +221,7 @@ mod tests {
             tables: Tables::open(&folder, TableLengths::default(), 0.0).unwrap(),
             log: Log::open(&folder.log(), false).unwrap(),
             saver: Saver::new(store, recipe.checkpoint, 10, identity, None, None),
+            recorder: Recorder::default(),
             averages: Averages::new(&recipe, 10, &Classifier::new(network, 0.0)),
             line_every: Duration::from_secs(5),
             clock: (Instant::now(), 0.0),

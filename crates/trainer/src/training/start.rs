@@ -13,6 +13,7 @@ use super::checkpoint::{BEST, Checkpoint, Store, TableLengths, load_learner};
 use super::datasets::Data;
 use super::log::Log;
 use super::record::{Figures, Place, Record};
+use super::recorded::Recorder;
 use super::saver::Saver;
 use super::session::Session;
 use super::strategy::lock;
@@ -207,6 +208,7 @@ impl Run<'_> {
                 best,
             ),
             averages,
+            recorder: Recorder::default(),
             line_every: Duration::from_secs(if verbosity == Verbosity::Verbose {
                 1
             } else {

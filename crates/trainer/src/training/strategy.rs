@@ -250,7 +250,15 @@ impl Loop {
         let start = Instant::now();
         let learner = &mut harness.learner;
         let parts = self.gradients.accumulate;
-        let output = self.replicas.of_batch(&learner.model(), &batch, parts);
+        let output = if self.replicas.count() == 1 && parts == 1 {
+            let output = session.recorder.step(&learner.model(), &batch);
+            if let Some(news) = session.recorder.news() {
+                session.log.note(&news)?;
+            }
+            output
+        } else {
+            self.replicas.of_batch(&learner.model(), &batch, parts)
+        };
         if self.at_hand {
             let loss = output.item.loss.clone().try_into_scalar::<f64>();
             let loss = loss.map_err(TrainError::device)?;

@@ -8,10 +8,12 @@
 //! | `layers` | layers without normalisation, the loss, the optimiser's step |
 //! | `together` | small updates of many tensors, gathered |
 //! | `stored` | batches of images that the device holds |
+//! | [`recording`] | recorded work, and tensors whose numbers are replaced where they are |
 
 mod blocks;
 mod groups;
 mod layers;
+pub mod recording;
 mod stored;
 mod tensors;
 mod together;

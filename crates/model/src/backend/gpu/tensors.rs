@@ -187,7 +187,7 @@ pub(super) fn places(tensor: CubeTensor) -> Buffer {
 }
 
 /// The words of four bytes of a tensor as they lie there.
-fn words(tensor: CubeTensor) -> Buffer {
+pub(super) fn words(tensor: CubeTensor) -> Buffer {
     Buffer {
         length: tensor.shape().num_elements(),
         handle: tensor.handle,

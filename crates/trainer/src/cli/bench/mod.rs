@@ -20,7 +20,7 @@ use super::options::Common;
 use crate::device::{DeviceChoice, Precision};
 use crate::recipe::OptimizerSpec;
 use crate::run::CLASSES;
-use crate::training::{Batch, Classifier, TrainError, optimizer};
+use crate::training::{Batch, Classifier, Recorder, TrainError, optimizer};
 
 /// Measure a network's speed on one random batch.
 ///
@@ -261,11 +261,12 @@ impl Bench {
         };
         let mut optimizer = optimizer::optimizer(&sgd, &[], &classifier.network);
         let mut classifier = Some(classifier);
+        let mut recorder = Recorder::default();
         Ok(Box::new(move || {
             let Some(current) = classifier.take() else {
                 return Ok(None);
             };
-            let output = TrainStep::step(&current, batch.clone());
+            let output = recorder.step(&current, &batch);
             classifier = Some(current.optimize(&mut optimizer, 0.01.into(), output.grads));
             Ok(Some(output.item.loss.reshape([1, 1])))
         }))

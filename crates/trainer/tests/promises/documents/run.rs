@@ -33,7 +33,7 @@ const RUN: [&str; 18] = [
 
 /// Commands that tests of their own run, and the beginnings of those that none can run here, with the
 /// reason.
-const ELSEWHERE: [(&str, &str); 17] = [
+const ELSEWHERE: [(&str, &str); 18] = [
     ("trainer serve", "it goes on until it is ended: see below"),
     ("trainer train --resume latest", "see below"),
     (
@@ -43,6 +43,10 @@ const ELSEWHERE: [(&str, &str); 17] = [
     (
         "trainer train --config tutorial",
         "it trains on CIFAR-10 for ten seconds and more; every recipe's name is checked",
+    ),
+    (
+        "trainer train --config speedrun-94 --backend wgpu",
+        "it needs a GPU; `devices.rs` trains in half precision",
     ),
     (
         "trainer train --network resnet20 --device",
