@@ -5,7 +5,8 @@
 
 use burn::tensor::{Device, DeviceKind};
 use model::backend::launches;
-use model::check::cases::{Case, cases};
+use model::check::case::Case;
+use model::check::cases::cases;
 use model::check::operations::OnDevice;
 
 /// How often `case` brings images to the points of Winograd's algorithm.

@@ -6,6 +6,7 @@
 //! | [`operations`] | the operations as functions of tensors, on the device of their arguments |
 //! | [`mod@reference`] | the same functions of Burn's own operations, which no backend here replaces |
 //! | [`tape`] | a case's inputs and results, on any device |
+//! | [`case`] | an operation on some inputs, and the bounds of its errors |
 //! | [`cases`] | the operations on small images of odd and of even sizes |
 //! | [`half`] | the operations with images in half precision |
 //! | [`networks`] | whole networks and their training steps |
@@ -14,6 +15,7 @@
 //! check of any backend, the CPU's too, compares two things. In double precision it has no rounding
 //! errors of its own that would count.
 
+pub mod case;
 pub mod cases;
 pub mod half;
 pub mod networks;

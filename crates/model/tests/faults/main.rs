@@ -6,8 +6,9 @@ mod wrong;
 
 use burn::tensor::Device;
 #[cfg(feature = "wgpu")]
-use model::check::cases::BOUNDS_OF_HALF;
-use model::check::cases::{BOUNDS, Case, cases};
+use model::check::case::BOUNDS_OF_HALF;
+use model::check::case::{BOUNDS, Case};
+use model::check::cases::cases;
 use model::check::half::InHalf;
 use model::check::networks;
 use model::check::operations::{OnDevice, Operations};

@@ -19,7 +19,8 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use model::NetworkKind;
-use model::check::cases::{self, Case};
+use model::check::case::{BOUNDS, Case};
+use model::check::cases::cases;
 use model::check::half::InHalf;
 use model::check::operations::{OnDevice, Operations};
 use model::check::{CheckError, Errors, networks};
@@ -124,7 +125,7 @@ impl Subject {
         let in_half = precision == Precision::Half;
         match self {
             Self::Batches => batches::BOUNDS,
-            Self::Operation(_, cases) => cases.first().map_or(cases::BOUNDS, Case::bounds),
+            Self::Operation(_, cases) => cases.first().map_or(BOUNDS, Case::bounds),
             Self::Network(_) if in_half => networks::BOUNDS_OF_HALF,
             Self::Network(_) => networks::BOUNDS,
             Self::Training if in_half => steps::BOUNDS_OF_HALF,
@@ -156,7 +157,7 @@ impl Plan {
     /// The names that there are, where `only` has another.
     pub fn new(extent: Extent, precision: Precision, only: &[String]) -> Result<Self, String> {
         let mut subjects = vec![Subject::Batches];
-        for case in cases::cases() {
+        for case in cases() {
             let case = match precision {
                 Precision::Half => case.in_half(),
                 Precision::Fast | Precision::Exact => case,
