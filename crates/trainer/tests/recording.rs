@@ -1,16 +1,26 @@
-//! Steps that a GPU is asked for again as they were recorded are those that it is asked for one by one.
+//! Steps of a GPU: those that it is asked for again as they were recorded, and those in half precision.
 #![cfg(feature = "wgpu")]
 #![allow(clippy::unwrap_used)]
 
-use burn::module::Module;
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
 use burn_train::TrainStep;
 use model::{Network, NetworkKind};
 use trainer::device::{BackendName, DeviceChoice, DeviceName, Precision};
-use trainer::recipe::OptimizerSpec;
-use trainer::training::{Batch, Classifier, Recorder, optimizer, weights};
+use trainer::recipe::{LossSpec, OptimizerSpec, Reduction};
+use trainer::training::{Batch, Classifier, Recorder, gradient, optimizer, weights};
 
 const LEARNING_RATE: f64 = 0.01;
+
+/// Makes the weights of linear layers a thousand times as large, and so the gradients behind them.
+struct LargeHead;
+
+impl ModuleMapper for LargeHead {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let factor = if D == 2 { 1e3 } else { 1.0 };
+        param.map(|tensor| tensor.mul_scalar(factor))
+    }
+}
 
 /// From the fourth batch on a recording computes them, but the one of another size; losses, weights and running
 /// statistics have the same bits.
@@ -74,4 +84,32 @@ fn a_recording_computes_what_it_recorded() {
         assert_eq!(plain.0, recorded.0, "{kind:?}");
         assert!(plain.1 == recorded.1, "{kind:?}: other weights");
     }
+
+    // A sum over eight images has gradients eight times those of the mean, which a power of two is exact for: half
+    // precision has room for them where they are large.
+    let gradients = |reduction| {
+        let network = Network::init(NetworkKind::ResNet20, 10, 0, &device.clone().inner()).unwrap();
+        let loss = LossSpec {
+            label_smoothing: 0.1,
+            reduction,
+        };
+        let classifier = Classifier::with_loss(network, loss)
+            .computing(Precision::Half)
+            .map(&mut LargeHead)
+            .train();
+        let (images, targets) = model::check::networks::batch(8, 1, &device);
+        let batch = Batch {
+            images,
+            targets,
+            mixed: None,
+        };
+        let output = TrainStep::step(&classifier, batch);
+        gradient::norm(&classifier, &output.grads).unwrap()
+    };
+    let [mean, sum] = [Reduction::Mean, Reduction::Sum].map(gradients);
+    // Burn adds the squares of a tensor in no fixed order.
+    assert!(
+        mean > 0.0 && (8.0 * mean - sum).abs() < 1e-6 * sum,
+        "{mean} {sum}"
+    );
 }

@@ -14,12 +14,20 @@ pub const BOUNDS: Errors = Errors {
     gradient: 5e-4,
 };
 
-/// The largest errors of an operation on images in half precision, by norms. Rounding stays below a half of them, most of
-/// it in gradients where rounded numbers have another maximum.
+/// The largest errors of an operation on images in half precision, by norms. Rounding stays below a half of them.
 pub const BOUNDS_OF_HALF: Errors = Errors {
     value: 2e-3,
-    gradient: 1e-1,
+    gradient: 2e-2,
 };
+
+/// Operations on no images.
+const WITHOUT_IMAGES: [&str; 5] = [
+    "cross_entropy",
+    "sgd_step",
+    "adamw_step",
+    "muon_step",
+    "follow_statistics",
+];
 
 type Body = Box<dyn Fn(&mut Tape<'_>)>;
 
@@ -77,8 +85,15 @@ impl Case {
     #[must_use]
     pub fn bounds(&self) -> Errors {
         match self.draws {
-            Draws::Single => BOUNDS,
+            // What has no images computes as ever.
+            Draws::Half if WITHOUT_IMAGES.contains(&self.operation) => BOUNDS,
+            // Of several numbers that are rounded to the same another one may be the largest.
+            Draws::Half if self.operation == "conv_relu_pool" => Errors {
+                gradient: 1e-1,
+                ..BOUNDS_OF_HALF
+            },
             Draws::Half => BOUNDS_OF_HALF,
+            Draws::Single => BOUNDS,
         }
     }
 

@@ -331,7 +331,7 @@ fn losses_and_steps() -> Vec<Case> {
 
 /// Filters of fewer rows than columns and of more, and one that is large enough for a device that cuts products. Three
 /// iterations take an error of a small singular value to 41 times itself (3.4445 three times), and thus rounding in
-/// single precision to a twentieth of [`BOUNDS`], but that of TF32 beyond them.
+/// single precision to a twentieth of [`BOUNDS`](super::case::BOUNDS), but that of TF32 beyond them.
 fn steps_of_muon() -> Vec<Case> {
     let plain = MuonStep {
         lr: 0.24,

@@ -5,8 +5,6 @@
 mod wrong;
 
 use burn::tensor::Device;
-#[cfg(feature = "wgpu")]
-use model::check::case::BOUNDS_OF_HALF;
 use model::check::case::{BOUNDS, Case};
 use model::check::cases::cases;
 use model::check::half::InHalf;
@@ -64,7 +62,7 @@ fn every_operation_of_wgpu_is_within_its_bounds() {
     // The one device of this process.
     for case in cases().into_iter().map(Case::in_half) {
         let errors = errors(&case, &expected(&case), &InHalf, &device);
-        assert!(errors.are_within(BOUNDS_OF_HALF), "{case:?}: {errors:?}");
+        assert!(errors.are_within(case.bounds()), "{case:?}: {errors:?}");
     }
 }
 

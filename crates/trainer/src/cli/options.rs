@@ -219,8 +219,16 @@ impl DeviceOptions {
             options.precision = Some(precision);
             words.extend(["--precision", precision.name()]);
         }
-        let remark = format!("as the run began: {}", shell::line(words.iter().copied()));
-        (options, (!words.is_empty()).then_some(remark))
+        let mut remarks = Vec::new();
+        if !words.is_empty() {
+            let words = shell::line(words.iter().copied());
+            remarks.push(format!("as the run began: {words}"));
+        }
+        if options.precision.is_none() && precision == Precision::Half {
+            remarks.push("the run began in half precision, and goes on in single".to_owned());
+        }
+        let remark = remarks.join("; ");
+        (options, (!remark.is_empty()).then_some(remark))
     }
 
     /// The device `name` of the options' backend.

@@ -11,6 +11,7 @@ use model::layers::{cross_entropy, in_half_precision};
 use model::{Network, NetworkError};
 
 use super::checkpoint::read_instead;
+use super::gradient;
 use crate::batches::{Batch, Mixed};
 use crate::device::Precision;
 use crate::recipe::{LossSpec, Reduction};
@@ -125,7 +126,8 @@ impl TrainStep for Classifier {
     type Output = ClassificationOutput;
 
     fn step(&self, batch: Batch) -> TrainOutput<ClassificationOutput> {
-        together(|| {
+        let [count] = batch.targets.dims();
+        let mut output = together(|| {
             let images = batch.images.clone();
             let logits = self.network.forward(if self.in_half {
                 in_half_precision(images)
@@ -133,14 +135,18 @@ impl TrainStep for Classifier {
                 images
             });
             let output = classify(logits, batch, self.label_smoothing);
-            let minimised = if self.sums {
-                let [images] = output.targets.dims();
-                output.loss.clone().mul_scalar(images as f64)
+            let minimised = if self.sums && !self.in_half {
+                output.loss.clone().mul_scalar(count as f64)
             } else {
                 output.loss.clone()
             };
             TrainOutput::new(self, minimised.backward(), output)
-        })
+        });
+        // Half precision is scaled for gradients of a mean, and has no room for so many times as large ones.
+        if self.sums && self.in_half {
+            output.grads = gradient::scaled(self, output.grads, count as f64);
+        }
+        output
     }
 
     fn optimize(

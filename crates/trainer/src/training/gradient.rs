@@ -5,6 +5,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Int, Tensor};
 use burn_train::{ClassificationOutput, TrainOutput, TrainStep};
 
+use super::read::ReadAtOnce;
 use super::{Batch, Classifier, TrainError};
 
 /// The loss of a batch and its gradients, computed in `parts` one after the other: the graph of one part
@@ -84,10 +85,17 @@ impl<'a> Sum<'a> {
 pub fn norm<M: Module>(module: &M, gradients: &GradientsParams) -> Result<f64, TrainError> {
     let mut squares = Squares {
         gradients,
-        sum: Ok(0.0),
+        found: Vec::new(),
     };
     module.visit(&mut squares);
-    squares.sum.map(f64::sqrt)
+    let Some(device) = squares.found.first().map(Tensor::device) else {
+        return Ok(0.0);
+    };
+    // The device is waited for once, and not for each parameter.
+    let reading = (squares.found.into_iter()).fold(ReadAtOnce::of(&device), ReadAtOnce::register);
+    let read = reading.asked().read().map_err(TrainError::device)?;
+    let squares = read.iter().flat_map(|square| square.iter::<f64>());
+    Ok(squares.fold(0.0, |sum, square| sum + square).sqrt())
 }
 
 /// Adds `factor` times `part` to `sum`.
@@ -142,18 +150,13 @@ impl ModuleVisitor for Add<'_> {
 
 struct Squares<'a> {
     gradients: &'a GradientsParams,
-    sum: Result<f64, TrainError>,
+    found: Vec<Tensor<1>>,
 }
 
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Ok(sum) = &mut self.sum
-            && let Some(gradient) = self.gradients.get::<D>(param.id)
-        {
-            match gradient.square().sum().try_into_scalar::<f64>() {
-                Ok(square) => *sum += square,
-                Err(error) => self.sum = Err(TrainError::device(error)),
-            }
+        if let Some(gradient) = self.gradients.get::<D>(param.id) {
+            self.found.push(gradient.square().sum());
         }
     }
 }

@@ -3,6 +3,7 @@
 mod find;
 mod stock;
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -102,7 +103,7 @@ impl Bench {
         if self.find_batch {
             return self.find(common);
         }
-        let choice = common.device.choice()?;
+        let choice = self.device(common)?;
         let device = choice.open()?;
         let batch = self.batch as usize;
         let measured = self.measure(kind, batch, &choice, &device);
@@ -120,7 +121,7 @@ impl Bench {
                     "backend": choice.backend.name(), "device": choice.describe(&device),
                     "threads": choice.threads(), "isa": choice.kernel_isa(),
                     "precision": choice.precision.name(), "images_per_s": median,
-                    "min": least, "max": most, "host_s_per_step": host,
+                    "min": least, "max": most, "host_s_per_step": host.map(|[host, _]| host),
                 })
             );
         } else {
@@ -129,8 +130,7 @@ impl Bench {
                 self.network,
                 choice.backend.name()
             );
-            if let Some(host) = host {
-                let step = batch as f64 / median;
+            if let Some([host, step]) = host {
                 println!(
                     "the host is busy with a step for {:.2} ms of {:.2} ms",
                     host * 1e3,
@@ -139,6 +139,17 @@ impl Bench {
             }
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The device that the options name.
+    fn device(&self, common: &Common) -> Result<DeviceChoice, Box<dyn Error>> {
+        let choice = common.device.choice()?;
+        if choice.precision == Precision::Half && (self.stock || self.mode != Mode::Train) {
+            return Err("half precision is for the steps of a training with this program's operations: leave \
+                        `--precision half` out, or `--stock` and `--mode infer`"
+                .into());
+        }
+        Ok(choice)
     }
 
     /// Measures rounds of steps, and where the host asks another device, how long it is busy with one.
@@ -170,7 +181,7 @@ impl Bench {
 
     /// Finds the largest batch that fits, and prints what each one tried gave.
     fn find(&self, common: &Common) -> Outcome {
-        let choice = common.device.choice()?;
+        let choice = self.device(common)?;
         let mut arguments = vec!["bench".to_owned(), "--json".to_owned()];
         arguments.extend(["--network".to_owned(), self.network.clone()]);
         arguments.extend(["--mode".to_owned(), self.mode.name().to_owned()]);
@@ -280,8 +291,8 @@ type Step = Result<Option<Tensor<2>>, TrainError>;
 struct Measured {
     /// Images a second of each round, the least first.
     rates: Vec<f64>,
-    /// Seconds for which the host is busy with a step.
-    host: Option<f64>,
+    /// Seconds for which the host is busy with a step, and seconds of that step.
+    host: Option<[f64; 2]>,
 }
 
 /// What steps took.
@@ -315,11 +326,12 @@ fn timed(
 
 /// Seconds that the host needs to ask for one step, the median of several, each of which finds the device
 /// idle, so that no full queue holds the host up.
-fn host_seconds(step: &mut dyn FnMut() -> Step, device: &Device) -> Result<f64, TrainError> {
+fn host_seconds(step: &mut dyn FnMut() -> Step, device: &Device) -> Result<[f64; 2], TrainError> {
     let mut seconds = Vec::with_capacity(HOST_STEPS);
     for _ in 0..HOST_STEPS {
-        seconds.push(timed(step, 1, device)?.host);
+        let timed = timed(step, 1, device)?;
+        seconds.push([timed.host, timed.seconds]);
     }
-    seconds.sort_by(f64::total_cmp);
+    seconds.sort_by(|a, b| a[0].total_cmp(&b[0]));
     Ok(seconds.get(HOST_STEPS / 2).copied().unwrap_or_default())
 }
