@@ -86,7 +86,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         learner.lr_step();
         learner.optimizer_step(grads);
-        averages.follow(&mut learner, step + 1)?;
+        averages.follow(&mut learner, step + 1);
     }
     let end = averages.counting(&learner.model()).network;
     weights::save_safetensors(&end, &folder.join("end.safetensors"))?;

@@ -9,7 +9,7 @@ use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor};
 use burn_train::Learner;
 
-use super::checkpoint::{AVERAGE, Checkpoint, CheckpointError, LOOKAHEAD, MODEL};
+use super::checkpoint::{AVERAGE, Checkpoint, CheckpointError, LOOKAHEAD, MODEL, give};
 use super::held::on_host;
 use super::{Classifier, TrainError};
 use crate::recipe::{AverageSpec, LookaheadSpec, Recipe, Select};
@@ -70,14 +70,7 @@ impl Averages {
 
     /// Follows the run's step `step`, counted from 1, and sends the fast weights back to the slow ones
     /// where that is due.
-    ///
-    /// # Errors
-    /// [`TrainError::Learner`] where weights cannot be moved.
-    pub fn follow(
-        &mut self,
-        learner: &mut Learner<Classifier>,
-        step: u64,
-    ) -> Result<(), TrainError> {
+    pub fn follow(&mut self, learner: &mut Learner<Classifier>, step: u64) {
         let due = |every: usize| step.is_multiple_of(every as u64);
         let LookaheadSpec {
             every_steps,
@@ -88,8 +81,8 @@ impl Averages {
             if due(every_steps) {
                 let part = step as f64 / self.steps as f64;
                 slow = moved(slow, &learner.model(), decay * part.powf(power));
-                let read = on_host(&slow).map_err(TrainError::device)?;
-                learner.load_model(read.into_record());
+                // Statistics of their own, since those of the slow ones move on by themselves.
+                give(learner, slow.clone().train());
             }
             self.slow = Some(slow);
         }
@@ -106,7 +99,6 @@ impl Averages {
                 average
             });
         }
-        Ok(())
     }
 
     /// The network that is validated and that the run gives, without autodiff: the average where there

@@ -10,7 +10,7 @@ use model::backend::together;
 use model::layers::{cross_entropy, in_half_precision};
 use model::{Network, NetworkError};
 
-use super::checkpoint::read_instead;
+use super::checkpoint::instead_of_training;
 use super::gradient;
 use crate::batches::{Batch, Mixed};
 use crate::device::Precision;
@@ -155,8 +155,8 @@ impl TrainStep for Classifier {
         lr: ModuleLearningRate,
         gradients: GradientsParams,
     ) -> Self {
-        if let Some(read) = read_instead(&self, optimizer) {
-            return read;
+        if let Some(given) = instead_of_training(&self, optimizer) {
+            return given;
         }
         together(|| optimizer.step(lr, self, gradients))
     }

@@ -276,7 +276,7 @@ impl Loop {
         };
         learner.lr_step();
         learner.optimizer_step(grads);
-        session.averages.follow(learner, step)?;
+        session.averages.follow(learner, step);
         let known = Step {
             learning_rate: learner.lr_current(),
             seconds: start.elapsed().as_secs_f64(),

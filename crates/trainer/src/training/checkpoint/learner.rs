@@ -3,7 +3,8 @@
 //! A Learner gives the state of its optimiser and its schedule to a checkpointer only. The one here
 //! keeps what it is given instead of writing it, so that all parts go into one checkpoint. The
 //! optimiser itself is shown to a step of the Learner's model only: so a copy of the Learner makes one
-//! that changes nothing, in which everything is read from the device at once.
+//! that changes nothing, in which everything is read from the device at once. A step is also the one way to
+//! give a Learner weights that are on the device already.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,6 +36,8 @@ enum Step {
     Trains,
     /// It reads everything from the device.
     Reads,
+    /// It gives these weights and statistics in place of trained ones.
+    Gives(Box<Classifier>),
     /// It has read the optimiser's state.
     Read(Result<ReadState, ExecutionError>),
 }
@@ -43,14 +46,16 @@ thread_local! {
     static STEP: RefCell<Step> = const { RefCell::new(Step::Trains) };
 }
 
-/// `classifier` in this machine's memory, where the step that is asked for does not train but reads. The
-/// optimiser's state is kept for [`ReadLearner::read`].
-pub(crate) fn read_instead(
+/// What the step that is asked for gives where it does not train: other weights, or `classifier` in this machine's
+/// memory. The optimiser's state is kept for [`ReadLearner::read`] then.
+pub(crate) fn instead_of_training(
     classifier: &Classifier,
     optimizer: &ModuleOptimizer,
 ) -> Option<Classifier> {
-    if !STEP.with_borrow(|step| matches!(step, Step::Reads)) {
-        return None;
+    match STEP.replace(Step::Trains) {
+        Step::Trains => return None,
+        Step::Gives(given) => return Some(*given),
+        Step::Reads | Step::Read(_) => {}
     }
     let (network, state) = (AskedModule::of(classifier), AskedState::of(optimizer));
     let read = network.read().and_then(|read| Ok((read, state.read()?)));
@@ -60,6 +65,12 @@ pub(crate) fn read_instead(
     };
     STEP.set(Step::Read(state));
     Some(read)
+}
+
+/// Gives `learner` the weights and running statistics of `classifier`, which has autodiff and is on its device.
+pub(crate) fn give(learner: &mut Learner<Classifier>, classifier: Classifier) {
+    STEP.set(Step::Gives(Box::new(classifier)));
+    learner.optimizer_step(GradientsParams::new());
 }
 
 /// A Learner whose weights, running statistics and optimiser's state were read from the device.
@@ -82,7 +93,7 @@ impl ReadLearner {
                 let state = state.map_err(TrainError::device)?;
                 Ok(Self { learner, state })
             }
-            Step::Trains | Step::Reads => Err(TrainError::Learner(
+            Step::Trains | Step::Reads | Step::Gives(_) => Err(TrainError::Learner(
                 "it did not show its optimiser to a step".to_owned(),
             )),
         }

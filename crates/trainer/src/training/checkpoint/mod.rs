@@ -27,7 +27,7 @@ mod tests;
 pub use commit::{Keep, Store};
 pub use error::{CheckpointError, Problem};
 pub use files::{Disk, FileSystem};
-pub(crate) use learner::{Mailbox, ReadLearner, load_learner, read_instead};
+pub(crate) use learner::{Mailbox, ReadLearner, give, instead_of_training, load_learner};
 pub use manifest::{Identity, Manifest, Part, TableLengths};
 pub use name::Name;
 pub use restore::{Checkpoint, Found, Refused};
