@@ -314,8 +314,8 @@ pub(crate) fn zeros(#[comptime] length: usize) -> Array<Quad> {
     zeros
 }
 
-/// What a unit brings of a matrix that begins at the quad `matrix` and has `quads` a line into shared memory: `lines` lines from `line0` on, none of them
-/// past `end`, of each `across` quads from `quad0` on.
+/// What a unit brings into shared memory of a matrix that begins at the quad `matrix` and has `quads` a line: `lines`
+/// lines from `line0` on, none of them past `end`, of each `across` quads from `quad0` on.
 #[cube]
 pub(crate) fn bring<N: Size>(
     to: &mut Array<Quad>,

@@ -15,7 +15,8 @@ use crate::progress::{self, Verbosity};
 ///
 /// Every operation and every network, forward and backward, and twenty steps of a training, against the
 /// same of Burn's own operations in double precision on the CPU. An error is the largest difference over
-/// the largest value; with --precision half it is the norm of the difference over the norm. Exits 1 where one is beyond its bound, and says which settings avoid it.
+/// the largest value; with --precision half it is the norm of the difference over the norm. Exits 1 where
+/// one is beyond its bound, and says which settings avoid it.
 #[derive(Debug, Args)]
 #[command(args_override_self = true)]
 #[command(after_help = "Example: trainer check --backend wgpu --device discrete:0")]

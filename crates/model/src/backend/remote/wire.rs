@@ -92,67 +92,26 @@ impl<B: Backend> Wire<B> for [f32; 2] {
     }
 }
 
-impl<B: Backend> Wire<B> for SgdStep {
-    fn put(self, sink: &mut impl Sink<B>) {
-        Wire::<B>::put(self.lr, sink);
-        Wire::<B>::put(self.momentum, sink);
-        Wire::<B>::put(self.nesterov, sink);
-        Wire::<B>::put(self.weight_decay, sink);
-    }
+/// The settings of a step, and their fields in the order in which they travel.
+macro_rules! settings {
+    ($($name:ident { $($field:ident),* })*) => {$(
+        impl<B: Backend> Wire<B> for $name {
+            fn put(self, sink: &mut impl Sink<B>) {
+                $(Wire::<B>::put(self.$field, sink);)*
+            }
 
-    fn take(source: &mut impl Source<B>) -> Self {
-        // Fields are evaluated in the order in which they stand here, which is that of `put`.
-        Self {
-            lr: Wire::<B>::take(source),
-            momentum: Wire::<B>::take(source),
-            nesterov: Wire::<B>::take(source),
-            weight_decay: Wire::<B>::take(source),
+            fn take(source: &mut impl Source<B>) -> Self {
+                // Fields are evaluated in the order in which they stand here, which is that of `put`.
+                Self { $($field: Wire::<B>::take(source)),* }
+            }
         }
-    }
+    )*};
 }
 
-impl<B: Backend> Wire<B> for AdamWStep {
-    fn put(self, sink: &mut impl Sink<B>) {
-        Wire::<B>::put(self.lr, sink);
-        Wire::<B>::put(self.beta1, sink);
-        Wire::<B>::put(self.beta2, sink);
-        Wire::<B>::put(self.epsilon, sink);
-        Wire::<B>::put(self.weight_decay, sink);
-        Wire::<B>::put(self.shares, sink);
-    }
-
-    fn take(source: &mut impl Source<B>) -> Self {
-        Self {
-            lr: Wire::<B>::take(source),
-            beta1: Wire::<B>::take(source),
-            beta2: Wire::<B>::take(source),
-            epsilon: Wire::<B>::take(source),
-            weight_decay: Wire::<B>::take(source),
-            shares: Wire::<B>::take(source),
-        }
-    }
-}
-
-impl<B: Backend> Wire<B> for MuonStep {
-    fn put(self, sink: &mut impl Sink<B>) {
-        Wire::<B>::put(self.lr, sink);
-        Wire::<B>::put(self.momentum, sink);
-        Wire::<B>::put(self.nesterov, sink);
-        Wire::<B>::put(self.weight_decay, sink);
-        Wire::<B>::put(self.newton_schulz_steps, sink);
-        Wire::<B>::put(self.rescale, sink);
-    }
-
-    fn take(source: &mut impl Source<B>) -> Self {
-        Self {
-            lr: Wire::<B>::take(source),
-            momentum: Wire::<B>::take(source),
-            nesterov: Wire::<B>::take(source),
-            weight_decay: Wire::<B>::take(source),
-            newton_schulz_steps: Wire::<B>::take(source),
-            rescale: Wire::<B>::take(source),
-        }
-    }
+settings! {
+    SgdStep { lr, momentum, nesterov, weight_decay }
+    AdamWStep { lr, beta1, beta2, epsilon, weight_decay, shares }
+    MuonStep { lr, momentum, nesterov, weight_decay, newton_schulz_steps, rescale }
 }
 
 /// A structure of tensors, and its fields in the order in which they travel. A field is a tensor,

@@ -121,7 +121,7 @@ impl Bench {
                     "backend": choice.backend.name(), "device": choice.describe(&device),
                     "threads": choice.threads(), "isa": choice.kernel_isa(),
                     "precision": choice.precision.name(), "images_per_s": median,
-                    "min": least, "max": most, "host_s_per_step": host.map(|[host, _]| host),
+                    "min": least, "max": most, "host_s_per_step": host,
                 })
             );
         } else {
@@ -130,7 +130,9 @@ impl Bench {
                 self.network,
                 choice.backend.name()
             );
-            if let Some([host, step]) = host {
+            if let Some(host) = host {
+                // Both are medians of their own: in a short measurement the host's may be the larger one.
+                let step = (batch as f64 / median).max(host);
                 println!(
                     "the host is busy with a step for {:.2} ms of {:.2} ms",
                     host * 1e3,
@@ -291,8 +293,8 @@ type Step = Result<Option<Tensor<2>>, TrainError>;
 struct Measured {
     /// Images a second of each round, the least first.
     rates: Vec<f64>,
-    /// Seconds for which the host is busy with a step, and seconds of that step.
-    host: Option<[f64; 2]>,
+    /// Seconds for which the host is busy with a step.
+    host: Option<f64>,
 }
 
 /// What steps took.
@@ -326,12 +328,11 @@ fn timed(
 
 /// Seconds that the host needs to ask for one step, the median of several, each of which finds the device
 /// idle, so that no full queue holds the host up.
-fn host_seconds(step: &mut dyn FnMut() -> Step, device: &Device) -> Result<[f64; 2], TrainError> {
+fn host_seconds(step: &mut dyn FnMut() -> Step, device: &Device) -> Result<f64, TrainError> {
     let mut seconds = Vec::with_capacity(HOST_STEPS);
     for _ in 0..HOST_STEPS {
-        let timed = timed(step, 1, device)?;
-        seconds.push([timed.host, timed.seconds]);
+        seconds.push(timed(step, 1, device)?.host);
     }
-    seconds.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    seconds.sort_by(f64::total_cmp);
     Ok(seconds.get(HOST_STEPS / 2).copied().unwrap_or_default())
 }
